@@ -1,0 +1,196 @@
+"""What the hooks of all calling services share: an Airflow connection turned into sync and async sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_provider_graine.http import AsyncSession, Session
+    from airflow_provider_graine.services.request import Request
+    from airflow_provider_graine.services.settings import ServiceSettings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class CallingServiceHook(BaseHook):
+    """
+    Base of the hooks: owns the token and the HTTP sessions of one connection.
+
+    :param conn_id: the Airflow connection
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self._session: Session | None = None
+        self._async_session: tuple[asyncio.AbstractEventLoop, AsyncSession] | None = None
+        self._settings: ServiceSettings | None = None
+
+    @abstractmethod
+    def read_settings(self, connection: Connection, extra: Mapping[str, Any]) -> ServiceSettings:
+        """
+        Read how the service is reached from a connection.
+
+        :param connection: the Airflow connection
+        :param extra: its decoded extra
+        :raises ConfigurationError: when a field is missing or wrong
+        """
+
+    @property
+    def settings(self) -> ServiceSettings:
+        """How the service is reached; read once from the connection."""
+        if self._settings is None:
+            connection = self.get_connection(self.conn_id)
+            self._settings = self._masked(self.read_settings(connection, connection.extra_dejson))
+        return self._settings
+
+    async def _asettings(self) -> ServiceSettings:
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        connection = await get_async_connection(self.conn_id, hook=self)
+        settings = self.read_settings(connection, await get_async_extra_dejson(connection))
+        await self._amask(settings.token)
+        return settings
+
+    @staticmethod
+    def _masked(settings: ServiceSettings) -> ServiceSettings:
+        from airflow.sdk.log import mask_secret
+
+        mask_secret(settings.token)
+        return settings
+
+    @staticmethod
+    async def _amask(token: str) -> None:
+        from airflow.sdk import log
+
+        if hasattr(log, "amask_secret"):
+            await log.amask_secret(token)
+        else:
+            from asgiref.sync import sync_to_async
+
+            await sync_to_async(log.mask_secret)(token)
+
+    def _reload_token(self) -> str:
+        self._settings = None
+        return self.settings.token
+
+    async def _areload_token(self) -> str:
+        self._settings = await self._asettings()
+        return self._settings.token
+
+    @property
+    def session(self) -> Session:
+        """The blocking session; opened on first use."""
+        if self._session is None:
+            from airflow_provider_graine.http import Session
+
+            self._session = Session(self.settings, reload_token=self._reload_token)
+        return self._session
+
+    async def asession(self) -> AsyncSession:
+        """Return the session of the running event loop; opened on first use."""
+        loop = asyncio.get_running_loop()
+        if self._async_session is None or self._async_session[0] is not loop:
+            from airflow_provider_graine.http import AsyncSession
+
+            if self._settings is None:
+                self._settings = await self._asettings()
+            self._async_session = (loop, AsyncSession(self._settings, reload_token=self._areload_token))
+        return self._async_session[1]
+
+    def close(self) -> None:
+        """Close the blocking session's connections."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop's session."""
+        if self._async_session is not None:
+            loop, session = self._async_session
+            self._async_session = None
+            if loop is asyncio.get_running_loop():
+                await session.close()
+
+    def completed(self, arguments: dict[str, Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+        """
+        Add to a call's arguments what the connection knows and the caller left open.
+
+        :param arguments: the keyword arguments of the call
+        :param parameters: the parameters the endpoint takes
+        """
+        return arguments
+
+
+class _Offered(Generic[P, T]):
+    """Turns the description of an endpoint into a method of the hook."""
+
+    def __init__(self, describe: Callable[P, Request[T]], prefix: str) -> None:
+        self.__doc__ = describe.__doc__
+        self.__name__ = prefix + describe.__name__
+        self._describe = describe
+        self._parameters = inspect.signature(describe).parameters
+
+    def _request(self, hook: CallingServiceHook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request[T]:
+        return self._describe(*args, **hook.completed(kwargs, self._parameters))
+
+
+class Call(_Offered[P, T]):
+    """A blocking method of the hook, made from the description of an endpoint."""
+
+    @overload
+    def __get__(self, hook: None, owner: type) -> Call[P, T]: ...
+
+    @overload
+    def __get__(self, hook: CallingServiceHook, owner: type) -> Callable[P, T]: ...
+
+    def __get__(self, hook: CallingServiceHook | None, owner: type) -> Call[P, T] | Callable[P, T]:
+        if hook is None:
+            return self
+
+        @functools.wraps(self._describe)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            session = hook.session
+            return session.send(self._request(hook, args, kwargs))
+
+        return call
+
+
+class AsyncCall(_Offered[P, T]):
+    """The same method for an event loop."""
+
+    @overload
+    def __get__(self, hook: None, owner: type) -> AsyncCall[P, T]: ...
+
+    @overload
+    def __get__(self, hook: CallingServiceHook, owner: type) -> Callable[P, Awaitable[T]]: ...
+
+    def __get__(self, hook: CallingServiceHook | None, owner: type) -> AsyncCall[P, T] | Callable[P, Awaitable[T]]:
+        if hook is None:
+            return self
+
+        @functools.wraps(self._describe)
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            session = await hook.asession()
+            return await session.send(self._request(hook, args, kwargs))
+
+        return call
+
+
+def offered(describe: Callable[P, Request[T]]) -> tuple[Call[P, T], AsyncCall[P, T]]:
+    """
+    Offer an endpoint as a pair of methods, blocking and for an event loop.
+
+    :param describe: makes the request from the method's arguments
+    """
+    return Call(describe, ""), AsyncCall(describe, "a")

@@ -1,0 +1,117 @@
+"""Graine as the upload protocol sees it: the batches of one upload in one campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_graine.exceptions import NotFoundError, UploadError
+from airflow_provider_graine.services.paging import pages
+from airflow_provider_graine.uploads.identity import CHUNK_KEY, RunIdentity
+from airflow_provider_graine.uploads.service import PlacedBatch
+
+if TYPE_CHECKING:
+    from airflow_provider_graine.contacts.chunks import Chunk
+    from airflow_provider_graine.hooks.graine import GraineHook
+    from airflow_provider_graine.services.graine.received import Batch, Campaign
+
+
+class GraineBatches:
+    """
+    The batches of one upload; implements :class:`~airflow_provider_graine.uploads.service.BatchService`.
+
+    :param hook: the connection to Graine
+    :param identity: whose upload it is
+    :param campaign_id: the campaign
+    :param options: the other fields of ``POST /batches/``, as the author gave them
+    :param several: whether the list becomes more than one batch
+    """
+
+    def __init__(
+        self,
+        hook: GraineHook,
+        *,
+        identity: RunIdentity,
+        campaign_id: str,
+        options: Mapping[str, Any],
+        several: bool,
+    ) -> None:
+        self._hook = hook
+        self._identity = identity
+        self._campaign_id = campaign_id
+        self._options = options
+        self._several = several
+        self._foreign: set[str] = set()
+
+    @cached_property
+    def _campaign(self) -> Campaign | None:
+        try:
+            return self._hook.get_campaign(self._campaign_id)
+        except NotFoundError:
+            return None  # the create says so too, and its refusal is documented
+
+    def check_campaign(self) -> None:
+        """
+        Make sure that calls are wanted: what Graine does with a batch on a stopped campaign is not documented.
+
+        :raises UploadError: when the campaign is paused or cancelled
+        """
+        status = self._campaign.status if self._campaign else None
+        if status in {"paused", "cancelled"}:
+            advice = "resume it" if status == "paused" else "it cannot be resumed; create a new one"
+            raise UploadError(
+                f"Campaign {self._campaign_id} is {status}: whether a batch added now would be dialled is not "
+                f"documented. Nothing was sent; if the calls are wanted, {advice}."
+            )
+
+    @cached_property
+    def limit_to_share(self) -> int | None:
+        """The author's limit, unless there is one batch only or the campaign caps all its batches that low itself."""
+        limit = self._options.get("concurrency_limit")
+        if limit is None or not self._several:
+            return None
+        cap = (self._campaign.metadata or {}).get("concurrency_limit") if self._campaign else None
+        return None if isinstance(cap, int) and cap <= limit else limit
+
+    def find(self) -> list[PlacedBatch]:
+        """Search the campaign's batches for those with this upload's identity in their metadata."""
+        rows = pages(
+            lambda skip: self._hook.list_batches(campaign_id=self._campaign_id, skip=skip),
+            key=lambda batch: batch.batch_id,
+        )
+        own = [batch for row in rows if row.batch_id not in self._foreign for batch in self._own(row.batch_id)]
+        return [_placed(batch) for batch in sorted(own, key=lambda batch: (batch.created_at or "", batch.batch_id))]
+
+    def _own(self, batch_id: str) -> Iterator[Batch]:
+        batch = self._hook.get_batch(batch_id)
+        if self._identity.made(batch.metadata):
+            yield batch
+        else:
+            self._foreign.add(batch_id)
+
+    def people(self, batch_id: str) -> Iterator[str]:
+        """Read the numbers on a batch, brought to bare E.164: whether Graine keeps the spelling is not documented."""
+        for contact in self._hook.iter_batch_contacts(batch_id):
+            digits = "".join(character for character in contact.phone_number or "" if character.isdigit())
+            if digits:
+                yield f"+{digits}"
+
+    def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
+        """Create a batch; everybody on it is called at once unless a start time was given."""
+        options = dict(self._options)
+        if concurrency_limit is not None:
+            options["concurrency_limit"] = concurrency_limit
+        options["metadata"] = self._identity.marked(options.get("metadata"), chunk=chunk.fingerprint)
+        batch = self._hook.create_batch(campaign_id=self._campaign_id, contacts=chunk.contacts, **options)
+        return _placed(batch, chunk=chunk.fingerprint)
+
+
+def _placed(batch: Batch, *, chunk: str | None = None) -> PlacedBatch:
+    return PlacedBatch(
+        batch_id=batch.batch_id,
+        total=batch.total_contacts,
+        status=batch.status,
+        chunk=chunk or (batch.metadata or {}).get(CHUNK_KEY),
+        concurrency_limit=batch.concurrency_limit,
+    )

@@ -1,0 +1,1 @@
+"""The calling services' HTTP interfaces. Knows HTTP, knows no Airflow."""

@@ -1,0 +1,41 @@
+"""What pydantic found wrong, said in the words of the person who wrote the DAG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from airflow_provider_graine.exceptions import ConfigurationError
+
+M = TypeVar("M", bound=BaseModel)
+
+_RULES = {"extra_forbidden": "there is no such field", "missing": "is required"}
+
+
+def checked(model: type[M], values: Mapping[str, Any], *, what: str) -> M:
+    """
+    Build a document to send, or say which of its values are wrong.
+
+    :param model: the document's model
+    :param values: the author's values; those that are ``None`` count as not given
+    :param what: the document's name, for the message
+    :raises ConfigurationError: naming each wrong argument and the rule it breaks, never its value
+    """
+    try:
+        return model.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        problems = explain(error)
+    raise ConfigurationError(f"The {what} is not as the service takes it. {problems} Nothing was sent.")
+
+
+def explain(error: ValidationError) -> str:
+    """List the wrong fields and the rules they break; values are left out, since they may be personal."""
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+        rule = rule.replace("Input should be", "must be")
+        lines.append(f"{where}: {rule}" if where else rule)
+    return "; ".join(lines) + "."

@@ -1,0 +1,1 @@
+"""What a poll means: one pure decision core for operators, sensors and triggers."""

@@ -1,0 +1,57 @@
+"""What is known of the calls at one moment, and the line that tells it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+#: States in which a contact is done with, in the order in which a reader asks for them.
+FINAL_CONTACT_STATES = ("completed", "no_answer", "busy", "failed", "max_retries_reached", "skipped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """
+    The state of one batch or campaign, or of several together.
+
+    :param status: the service's word for the state, lower case
+    :param total: number of contacts, or ``None`` where the service did not say
+    :param counts: contacts by state, in the service's words
+    :param batch_id: the batch, where it is one
+    """
+
+    status: str
+    total: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    batch_id: str | None = None
+
+
+def counted(parts: Iterable[Progress]) -> dict[str, int]:
+    """
+    Add the counts of several parts up.
+
+    :param parts: what is known of each
+    :return: contacts by state, without zeros
+    """
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part.counts)
+    return {state: number for state, number in total.items() if number}
+
+
+def summarized(counts: Mapping[str, int], *, total: int | None) -> str:
+    """
+    Say in one line how far the calls are.
+
+    :param counts: contacts by state
+    :param total: number of contacts, where known
+    """
+    known = {state: counts[state] for state in FINAL_CONTACT_STATES if counts.get(state)}
+    rest = {state: number for state, number in counts.items() if number and state not in known}
+    done = sum(known.values())
+    head = f"{done} of {total} contacts done" if total else f"{done} contacts done"
+    if total:
+        head += f" ({done / total:.0%})"
+    listed = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in {**known, **rest}.items())
+    return f"{head}: {listed}" if listed else head
