@@ -192,9 +192,10 @@ class GraineUploadOperator(BaseOperator):
 
     def _check_arguments(self) -> None:
         """Fail in the author's words before the source is read."""
-        from airflow_provider_graine.services.graine.requests import create_batch
+        from airflow_provider_graine.services.graine.sent import BatchOptions
+        from airflow_provider_graine.services.validation import checked
 
-        create_batch(campaign_id=self.campaign_id, contacts=b"[]", **self._options())
+        checked(BatchOptions, {"campaign_id": self.campaign_id, **self._options()}, what="batch")
         if self.on_invalid not in ("fail", "skip"):
             raise ConfigurationError('on_invalid must be "fail" or "skip". Nothing was sent.')
         if self.batch_size < 1 or self.resend_after < 0 or self.poll_interval <= 0:

@@ -84,7 +84,7 @@ class Upload:
         :raises ServiceError: when the service refuses or cannot be reached; says nothing was sent by that request
         """
         placed = self._settled()
-        vanished = self._take_off_the_list(placed)
+        order, vanished = self._take_off_the_list(placed)
         left = self._contacts.remaining()
         if placed:
             self._log.info(
@@ -105,6 +105,7 @@ class Upload:
                 len(batches),
             )
             raise
+        batches.sort(key=lambda batch: order.get(batch.chunk or "", len(order)))
         return Uploaded(batches=batches, created=len(batches) - len(placed), vanished=vanished)
 
     def _settled(self) -> list[PlacedBatch]:
@@ -142,15 +143,19 @@ class Upload:
         known = {batch.chunk for batch in placed}
         return all(chunk.fingerprint in known for chunk in self._contacts.chunks(self._batch_size))
 
-    def _take_off_the_list(self, placed: list[PlacedBatch]) -> int:
-        """Exclude who is on a batch already: by the chunk where the list is the same, else by the people themselves."""
+    def _take_off_the_list(self, placed: list[PlacedBatch]) -> tuple[dict[str, int], int]:
+        """
+        Exclude who is on a batch already: by the chunk where the list is the same, else by the people themselves.
+
+        :return: the place of each chunk in the whole list, and how many people are no longer in the source
+        """
         unread = {batch.chunk or batch.batch_id: batch for batch in placed}
+        order: dict[str, int] = {}
         for chunk in self._contacts.chunks(self._batch_size) if placed else ():
-            batch = unread.get(chunk.fingerprint)
-            if batch is not None:
+            order[chunk.fingerprint] = chunk.index
+            if (batch := unread.pop(chunk.fingerprint, None)) is not None:
                 self._check_total(batch, chunk)
                 self._contacts.exclude(chunk.phone_numbers())
-                del unread[chunk.fingerprint]
         vanished = 0
         for batch in unread.values():
             people = list(self._service.people(batch.batch_id))
@@ -163,7 +168,7 @@ class Upload:
                 len(unread),
                 vanished,
             )
-        return vanished
+        return order, vanished
 
     def _limits(self, placed: list[PlacedBatch], batches: int) -> Iterator[int | None]:
         limit = self._service.limit_to_share

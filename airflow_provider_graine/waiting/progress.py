@@ -44,14 +44,18 @@ def summarized(counts: Mapping[str, int], *, total: int | None) -> str:
     """
     Say in one line how far the calls are.
 
+    A batch's counters leave some states out (skipped, follow-ups, retries used up): what is missing to the total is
+    told as well.
+
     :param counts: contacts by state
     :param total: number of contacts, where known
     """
-    known = {state: counts[state] for state in FINAL_CONTACT_STATES if counts.get(state)}
-    rest = {state: number for state, number in counts.items() if number and state not in known}
-    done = sum(known.values())
-    head = f"{done} of {total} contacts done" if total else f"{done} contacts done"
-    if total:
-        head += f" ({done / total:.0%})"
-    listed = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in {**known, **rest}.items())
-    return f"{head}: {listed}" if listed else head
+    final = {state: counts[state] for state in FINAL_CONTACT_STATES if counts.get(state)}
+    rest = {state: number for state, number in counts.items() if number and state not in final}
+    parts = [f"{number} {state.replace('_', ' ')}" for state, number in {**final, **rest}.items()]
+    if total is None:
+        return ", ".join(parts)
+    if (other := total - sum(counts.values())) > 0:
+        parts.append(f"{other} in states the service does not count")
+    share = f" ({sum(final.values()) / total:.0%})" if total else ""
+    return f"{sum(final.values())} of {total} contacts have an outcome{share}: {', '.join(parts) or 'no counts'}"
