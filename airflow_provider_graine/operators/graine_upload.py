@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_graine.contacts.screening import Screening
     from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.uploads.protocol import Uploaded
+    from airflow_provider_graine.uploads.service import Journal
 
 SUMMARY_KEY: Final = "summary"
 _BLOCK: Final = 2**20
@@ -158,7 +159,9 @@ class GraineUploadOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Read, screen, upload, and wait where asked to."""
         from airflow_provider_graine.contacts.contact_list import ContactList
+        from airflow_provider_graine.operators.upload_memory import open_journal
 
+        journal = open_journal(context)
         self._check_arguments()
         with ContactList(
             phone_column=self.phone_column,
@@ -172,7 +175,7 @@ class GraineUploadOperator(BaseOperator):
             self._write_rejects(contacts)
             self._tell(context, screening, batches=0)
             self._stop_on_rejects(screening)
-            uploaded = self._upload(context, contacts, screening)
+            uploaded = self._upload(context, contacts, screening, journal)
         self._tell(context, screening, batches=len(uploaded.batches))
         batch_ids = [batch.batch_id for batch in uploaded.batches]
         if self.wait_for_completion and batch_ids:
@@ -268,10 +271,10 @@ class GraineUploadOperator(BaseOperator):
                 'the source, or set on_invalid="skip" to call the others.'
             )
 
-    def _upload(self, context: Context, contacts: ContactList, screening: Screening) -> Uploaded:
+    def _upload(self, context: Context, contacts: ContactList, screening: Screening, journal: Journal) -> Uploaded:
         from airflow_provider_graine.hooks.graine_batches import GraineBatches
         from airflow_provider_graine.operators.run_identity import run_identity
-        from airflow_provider_graine.operators.upload_memory import WallClock, journal_of
+        from airflow_provider_graine.operators.upload_memory import WallClock
         from airflow_provider_graine.uploads.protocol import Upload, Uploaded
 
         if not screening.accepted:
@@ -290,7 +293,7 @@ class GraineUploadOperator(BaseOperator):
             contacts=contacts,
             batch_size=self.batch_size,
             resend_after=self.resend_after,
-            journal=journal_of(context),
+            journal=journal,
             clock=WallClock(),
             log=logging.getLogger(self.log.name),
         ).run()

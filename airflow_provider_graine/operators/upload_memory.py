@@ -55,15 +55,22 @@ class NoJournal:
         """Do nothing."""
 
 
-def journal_of(context: Context) -> TaskStateJournal | NoJournal:
+def open_journal(context: Context) -> TaskStateJournal | NoJournal:
     """
-    Choose the best memory there is.
+    Choose the best memory there is, and note on the first try that nothing was sent yet.
+
+    So a retry of a try that failed before it sent anything does not have to wait for what may not be listed yet.
 
     :param context: the task's context
     """
     store = context.get("task_state_store")
     first_try = context["ti"].try_number <= 1
-    return NoJournal(first_try=first_try) if store is None else TaskStateJournal(store, first_try=first_try)
+    if store is None:
+        return NoJournal(first_try=first_try)
+    journal = TaskStateJournal(store, first_try=first_try)
+    if (remembered := journal.read()) is not None:
+        journal.write(remembered)
+    return journal
 
 
 class WallClock:

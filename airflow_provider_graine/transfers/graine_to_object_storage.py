@@ -85,6 +85,8 @@ class GraineToObjectStorageOperator(BaseOperator):
 
         if self.kind not in self._suffixes:
             raise ConfigurationError('kind must be "csv" or "contacts". Nothing was downloaded.')
+        if self.compress not in (None, "gzip"):
+            raise ConfigurationError('compress must be "gzip" or None. Nothing was downloaded.')
         folder = ObjectStoragePath(self.path, conn_id=self.path_conn_id)
         landed = []
         for batch_id in self._batches():

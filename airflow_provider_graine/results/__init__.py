@@ -1,0 +1,1 @@
+"""Result files: landed whole in an object store, or not at all."""

@@ -1,0 +1,1 @@
+"""The Graine half of the sandbox: its state, its dialler, its endpoints."""

@@ -1,0 +1,28 @@
+"""An Airflow of the tests' own: set up before anything imports Airflow, thrown away at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+
+from hypothesis import settings
+
+assert "airflow" not in sys.modules, "Airflow was imported before its home was set."
+
+for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[_name]  # the developer's own set-up has no say here
+
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+# A busy machine is no failing test.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_graine.exceptions import (
+    AuthenticationError,
+    NotFoundError,
+    ServiceUnavailableError,
+    UnexpectedAnswerError,
+    WaitError,
+)
+from airflow_provider_graine.waiting.decision import FAILED, SUCCEEDED, Step, Wait
+from airflow_provider_graine.waiting.event import read_event
+from airflow_provider_graine.waiting.progress import Progress, summarized
+
+
+def batch(status: str, total: int | None = 10, batch_id: str = "btc_1", **counts: int) -> Progress:
+    return Progress(status=status, total=total, counts=counts, batch_id=batch_id)
+
+
+def saw(*parts: Progress, wait: Wait | None = None, now: float = 0.0) -> Any:
+    return (wait or Wait()).saw(parts, now=now)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "step"),
+    [
+        (["completed"], Step.DONE),
+        (["completed", "completed"], Step.DONE),
+        ([], Step.DONE),
+        (["completed", "in_progress"], Step.WAIT),
+        (["cancelled"], Step.FAILED),
+        (["expired"], Step.FAILED),
+        (["completed", "cancelled"], Step.FAILED),
+        (["cancelled", "in_progress"], Step.WAIT),
+        (["paused"], Step.WAIT),
+        (["pending"], Step.WAIT),
+        (["draft"], Step.WAIT),
+        (["archived"], Step.WAIT),
+    ],
+)
+def test_statuses(statuses: list[str], step: Step) -> None:
+    assert saw(*(batch(status, batch_id=str(i)) for i, status in enumerate(statuses))).step is step
+
+
+@given(st.lists(st.sampled_from(sorted(SUCCEEDED | FAILED | {"paused", "in_progress", "new_word"}))))
+def test_a_wait_ends_exactly_when_every_batch_has_ended(statuses: list[str]) -> None:
+    decision = saw(*(batch(status, batch_id=str(i)) for i, status in enumerate(statuses)))
+    assert (decision.step is Step.WAIT) == any(status not in SUCCEEDED | FAILED for status in statuses)
+    assert (decision.step is Step.FAILED) == (decision.step is not Step.WAIT and bool(FAILED & set(statuses)))
+
+
+def test_failure_names_the_batches_and_the_counts() -> None:
+    message = saw(batch("cancelled", completed=3, busy=1), batch("completed", batch_id="btc_2", completed=10)).message
+    assert "btc_1 is cancelled" in message
+    assert "btc_2" not in message
+    assert "14 of 20 contacts have an outcome (70%): 13 completed, 1 busy" in message
+
+
+def test_many_failed_batches_make_no_endless_message() -> None:
+    message = saw(*(batch("expired", batch_id=f"btc_{i}") for i in range(500))).message
+    assert "and 480 more" in message
+    assert len(message) < 1000
+
+
+def test_pause_is_said_once_per_pause() -> None:
+    wait = Wait()
+    said = [saw(batch(status), wait=wait).warning for status in ("paused", "paused", "in_progress", "paused")]
+    assert [bool(warning) for warning in said] == [True, False, False, True]
+    assert "Batch btc_1 is paused" in str(said[0])
+
+
+def test_unknown_status_is_said_once() -> None:
+    wait = Wait()
+    said = [saw(batch(status), wait=wait).warning for status in ("archived", "archived", "frozen")]
+    assert ["archived" in str(said[0]), said[1], "frozen" in str(said[2])] == [True, None, True]
+
+
+def test_status_that_is_no_word_is_not_repeated() -> None:
+    decision = saw(batch("+919876543210 Rajesh"))
+    assert "98765" not in f"{decision.warning}{decision.message}"
+
+
+def test_deadline() -> None:
+    wait = Wait(deadline=100.0)
+    assert saw(batch("in_progress"), wait=wait, now=99.9).step is Step.WAIT
+    late = saw(batch("in_progress", completed=4), wait=wait, now=100.0)
+    assert late.step is Step.TIMED_OUT
+    assert "4 of 10" in late.message
+    assert saw(batch("completed"), wait=wait, now=101.0).step is Step.DONE
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailableError("down"), UnexpectedAnswerError("a login page")])
+def test_a_blip_does_not_end_a_wait(error: Exception) -> None:
+    wait = Wait(failure_budget=2)
+    for _ in range(5):
+        assert wait.could_not_see(error, now=0).step is Step.WAIT
+        assert wait.could_not_see(error, now=0).step is Step.WAIT
+        saw(batch("in_progress"), wait=wait)
+    wait.could_not_see(error, now=0)
+    wait.could_not_see(error, now=0)
+    with pytest.raises(type(error)):
+        wait.could_not_see(error, now=0)
+
+
+def test_deadline_holds_while_the_service_is_away() -> None:
+    assert Wait(deadline=10).could_not_see(ServiceUnavailableError("down"), now=10).step is Step.TIMED_OUT
+
+
+@pytest.mark.parametrize("error", [AuthenticationError("revoked"), NotFoundError("gone")])
+def test_an_error_that_waiting_cannot_mend_ends_it(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        Wait().could_not_see(error, now=0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "total", "line"),
+    [
+        ({"pending": 2, "completed": 1, "no_answer": 1}, 4, "2 of 4 contacts have an outcome (50%): 1 completed, "
+         "1 no answer, 2 pending"),
+        ({"completed": 8}, 10, "8 of 10 contacts have an outcome (80%): 8 completed, 2 in states the service does not "
+         "count"),
+        ({}, 0, "0 of 0 contacts have an outcome: no counts"),
+        ({"completed": 8}, None, "8 completed"),
+    ],
+)  # fmt: skip
+def test_progress_line(counts: dict[str, int], total: int | None, line: str) -> None:
+    assert summarized(counts, total=total) == line
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"status": "failed", "message": "m"}, WaitError),
+        ({"status": "timed_out", "message": "m"}, TimeoutError),
+        ({"status": "error", "error": "AuthenticationError", "message": "m"}, AuthenticationError),
+        ({"status": "error", "error": "no_such_class", "message": "m"}, Exception),
+        ({"status": "something new", "message": "m"}, WaitError),
+        ({}, WaitError),
+        (None, WaitError),
+        ("done", WaitError),
+    ],
+)
+def test_event_of_a_wait_that_did_not_end_well(event: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        read_event(event)
+
+
+def test_event_of_a_wait_that_ended_well() -> None:
+    assert read_event({"status": "done", "message": "All calls are done."}) == "All calls are done."
