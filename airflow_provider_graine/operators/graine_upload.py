@@ -264,6 +264,11 @@ class GraineUploadOperator(BaseOperator):
             rejected,
             f" ({listed})" if listed else "",
         )
+        if screening.unreadable_suppressions:
+            self.log.warning(
+                "%d entries of the suppression lists cannot be read as numbers and stop nobody",
+                screening.unreadable_suppressions,
+            )
         if rejected and self.on_invalid == "fail":
             where = f"They are listed in {self.rejects_path}" if self.rejects_path else "Set rejects_path to list them"
             raise ContactsRejectedError(

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import servers
+from tests.service import campaign_id, hook, sandbox, shared_sandbox, task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["campaign_id", "hook", "sandbox", "shared_sandbox", "task"]
 
 
 @pytest.fixture(scope="session")
