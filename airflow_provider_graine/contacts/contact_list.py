@@ -1,0 +1,264 @@
+"""One list of people: taken in, screened, handed out in chunks."""
+
+# ruff: noqa: S608 -- all names in the SQL are our own or quoted by literal() and identifier()
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_provider_graine.contacts.chunks import Chunk, cut
+from airflow_provider_graine.contacts.database import count, open_database
+from airflow_provider_graine.contacts.files import FileFormat, checked_format
+from airflow_provider_graine.contacts.number_lists import NumberList
+from airflow_provider_graine.contacts.numbers import NumberCheck, NumberReader
+from airflow_provider_graine.contacts.screening import Screening, screen, write_rejects
+from airflow_provider_graine.contacts.staging import Staging
+from airflow_provider_graine.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+
+class ContactList:
+    """
+    The people of one upload, in a database file of their own that is removed with the list.
+
+    Use it as a context manager. First take in contacts and suppression lists, then :meth:`screen`, then
+    :meth:`exclude`, :meth:`chunks` and :meth:`write_rejects`. Not for use by several threads at once.
+
+    :param phone_column: column of the phone numbers
+    :param name_column: column of the names, which become the call variable ``callee_name``
+    :param default_region: ISO 3166 code of the region whose national number forms are accepted, such as ``"IN"``;
+        without it only international forms (``+…``) are
+    :param number_check: ``"possible"`` (length) or ``"valid"`` (leading digits as well)
+    :param directory: where the database is put; the system's directory for temporary files by default
+    :param memory_limit: what the database holds in memory before it goes to disk
+    :raises ConfigurationError: an argument is wrong
+    """
+
+    def __init__(
+        self,
+        *,
+        phone_column: str = "phone_number",
+        name_column: str = "callee_name",
+        default_region: str | None = None,
+        number_check: NumberCheck = "possible",
+        directory: str | Path | None = None,
+        memory_limit: str = "256MB",
+    ) -> None:
+        if phone_column == name_column:
+            raise ConfigurationError("phone_column and name_column are the same; nothing was sent. Name two columns.")
+        reader = NumberReader(default_region=default_region, number_check=number_check)
+        self._phone_column = phone_column
+        self._directory = Path(tempfile.mkdtemp(prefix="contacts-", dir=directory))
+        try:
+            self._db = open_database(self._directory, memory_limit=memory_limit)
+            self._staging = Staging(self._db, self._directory, phone_column=phone_column, name_column=name_column)
+            self._suppression = NumberList(self._db, reader, name="suppression", directory=self._directory)
+            self._db.execute("CREATE TABLE excluded (digits BIGINT)")
+        except BaseException:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
+        self._reader = reader
+        self._screening: Screening | None = None
+        self._plans = 0
+
+    def __repr__(self) -> str:
+        return f"<ContactList read={self._staging.rows} screening={self._screening}>"
+
+    def __enter__(self) -> ContactList:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the database and all that is in it."""
+        self._db.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    # -- taking in
+
+    def add_rows(self, rows: Iterable[Mapping[str, Any]], *, origin: str) -> None:
+        """
+        Take contacts that each bring their own columns.
+
+        A mapping under the key ``call_variables`` is spread, so the service's own form of a contact is taken as well.
+        A row that gives one column twice that way counts as malformed.
+
+        :param rows: contacts
+        :param origin: what to call them in the file of rejects
+        :raises SourceError: a value has a type that has no JSON form
+        """
+        self._must_be_open()
+        self._staging.add_rows(rows, origin=origin)
+
+    def add_tuples(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, origin: str) -> None:
+        """
+        Take the rows of a table, as a database cursor gives them; they are never all in memory.
+
+        :param columns: names of the columns
+        :param rows: values in the order of the columns
+        :param origin: what to call them in the file of rejects
+        :raises SourceError: a column is missing, two have the same name, or a value has a type that has no JSON form
+        """
+        self._must_be_open()
+        self._staging.add_tuples(columns, rows, origin=origin)
+
+    def add_file(self, path: str | Path, *, format: FileFormat, origin: str, delimiter: str = ",") -> None:
+        """
+        Take a local file.
+
+        In CSV the first line is the header, quotes are double, the encoding is UTF-8 and all values are strings: an
+        empty field is the empty string, for CSV cannot tell nothing from empty and an agent must not say "null".
+        JSON lines and Parquet keep their types, written by the rules of
+        :mod:`~airflow_provider_graine.contacts.encoding`.
+
+        :param path: the file; CSV and JSON lines may be compressed with gzip
+        :param format: ``"csv"``, ``"jsonl"`` or ``"parquet"``
+        :param origin: what to call it in messages and in the file of rejects
+        :param delimiter: one character between the fields of CSV
+        :raises SourceError: it cannot be read, a column is missing, or a column has a type that has no JSON form
+        """
+        self._must_be_open()
+        match checked_format(format):
+            case "csv":
+                self._staging.add_csv(Path(path), origin=origin, delimiter=delimiter)
+            case "jsonl":
+                self._staging.add_json_lines(Path(path), origin=origin)
+            case "parquet":
+                self._staging.add_parquet(Path(path), origin=origin)
+
+    def suppress_rows(self, numbers: Iterable[Any]) -> None:
+        """
+        Take numbers that must not be called.
+
+        :param numbers: in any form; one that cannot be read stops everybody whose number ends with its digits, if there
+            are at least 6
+        """
+        self._must_be_open()
+        self._suppression.add(numbers)
+
+    def suppress_file(
+        self,
+        path: str | Path,
+        *,
+        format: FileFormat,
+        origin: str,
+        column: str | None = None,
+        delimiter: str = ",",
+    ) -> None:
+        """
+        Take a local file of numbers that must not be called.
+
+        :param path: the file; CSV and JSON lines may be compressed with gzip
+        :param format: ``"csv"``, ``"jsonl"`` or ``"parquet"``
+        :param origin: what to call it in messages
+        :param column: column of the numbers; by default the phone column if there is one, else the first
+        :param delimiter: one character between the fields of CSV
+        :raises SourceError: it cannot be read, the column is missing or holds not one number
+        """
+        self._must_be_open()
+        self._suppression.add_file(
+            Path(path),
+            file_format=checked_format(format),
+            origin=origin,
+            column=column,
+            phone_column=self._phone_column,
+            delimiter=delimiter,
+        )
+
+    # -- screening
+
+    def screen(self) -> Screening:
+        """
+        Judge every row. After that nothing more can be taken in.
+
+        :return: the counts
+        """
+        if self._screening is None:
+            self._screening = screen(self._db, self._reader, self._suppression, read=self._staging.rows)
+        return self._screening
+
+    def write_rejects(self, file: BinaryIO) -> None:
+        """
+        Write the rejected rows as CSV: ``origin,row,reason,phone_number,callee_name``, in the order in which they came.
+
+        :param file: where to; stays open
+        """
+        self._must_be_screened()
+        write_rejects(self._db, file)
+
+    # -- handing out
+
+    def exclude(self, phone_numbers: Iterable[str]) -> int:
+        """
+        Take people who are on a batch already out of what is still to be sent.
+
+        :param phone_numbers: their numbers; one that cannot be read takes out all whose number ends with its digits
+        :return: how many accepted people were taken out by this call
+        """
+        self._must_be_screened()
+        met = self._list_of(phone_numbers)
+        before = count(self._db, "SELECT count(*) FROM excluded")
+        self._db.execute(f"""
+            INSERT INTO excluded
+            SELECT DISTINCT digits FROM {met.matches("accepted")} WHERE digits NOT IN (SELECT digits FROM excluded)
+        """)
+        met.drop()
+        return count(self._db, "SELECT count(*) FROM excluded") - before
+
+    def vanished(self, phone_numbers: Iterable[str]) -> int:
+        """
+        Count people who are on a batch but not (or no longer) among the accepted.
+
+        :param phone_numbers: their numbers
+        :return: how many different ones mean nobody in the list
+        """
+        self._must_be_screened()
+        met = self._list_of(phone_numbers)
+        missing = met.unmatched("accepted")
+        met.drop()
+        return missing
+
+    def remaining(self) -> int:
+        """:return: how many accepted people are not excluded"""
+        accepted = self._must_be_screened().accepted
+        return accepted - count(self._db, "SELECT count(*) FROM excluded")
+
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        """
+        Cut the accepted people who are not excluded into chunks, in the order of the sources.
+
+        Who is in them is settled by this call; each body is built when its chunk is asked for.
+
+        :param size: people in a chunk, at most
+        :return: the chunks
+        :raises ConfigurationError: the size is below 1
+        """
+        self._must_be_screened()
+        if size < 1:
+            raise ConfigurationError(f"A chunk holds at least 1 contact, not {size}; nothing was sent.")
+        self._plans += 1
+        return cut(self._db, size, plan=f"plan_{self._plans}")
+
+    def _list_of(self, phone_numbers: Iterable[str]) -> NumberList:
+        met = NumberList(self._db, self._reader, name="met", directory=self._directory)
+        met.add(phone_numbers)
+        met.resolve()
+        return met
+
+    def _must_be_open(self) -> None:
+        if self._screening is not None:
+            raise RuntimeError("The list has been screened; nothing more can be taken in.")
+
+    def _must_be_screened(self) -> Screening:
+        if self._screening is None:
+            raise RuntimeError("The list has not been screened yet.")
+        return self._screening
