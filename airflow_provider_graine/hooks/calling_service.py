@@ -33,8 +33,12 @@ class CallingServiceHook(BaseHook):
         super().__init__()
         self.conn_id = conn_id
         self._session: Session | None = None
-        self._async_session: tuple[asyncio.AbstractEventLoop, AsyncSession] | None = None
+        self._on_loop: _OnLoop | None = None
         self._settings: ServiceSettings | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles open connections of their own and carry no token."""
+        return {**self.__dict__, "_session": None, "_on_loop": None, "_settings": None}
 
     @abstractmethod
     def read_settings(self, connection: Connection, extra: Mapping[str, Any]) -> ServiceSettings:
@@ -100,13 +104,17 @@ class CallingServiceHook(BaseHook):
     async def asession(self) -> AsyncSession:
         """Return the session of the running event loop; opened on first use."""
         loop = asyncio.get_running_loop()
-        if self._async_session is None or self._async_session[0] is not loop:
-            from airflow_provider_graine.http import AsyncSession
+        if self._on_loop is None or self._on_loop.loop is not loop:
+            self._on_loop = _OnLoop(loop)
+        mine = self._on_loop
+        async with mine.opening:
+            if mine.session is None:
+                from airflow_provider_graine.http import AsyncSession
 
-            if self._settings is None:
-                self._settings = await self._asettings()
-            self._async_session = (loop, AsyncSession(self._settings, reload_token=self._areload_token))
-        return self._async_session[1]
+                if self._settings is None:
+                    self._settings = await self._asettings()
+                mine.session = AsyncSession(self._settings, reload_token=self._areload_token)
+            return mine.session
 
     def close(self) -> None:
         """Close the blocking session's connections."""
@@ -116,11 +124,9 @@ class CallingServiceHook(BaseHook):
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop's session."""
-        if self._async_session is not None:
-            loop, session = self._async_session
-            self._async_session = None
-            if loop is asyncio.get_running_loop():
-                await session.close()
+        mine, self._on_loop = self._on_loop, None
+        if mine is not None and mine.session is not None and mine.loop is asyncio.get_running_loop():
+            await mine.session.close()
 
     def completed(self, arguments: dict[str, Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
         """
@@ -130,6 +136,15 @@ class CallingServiceHook(BaseHook):
         :param parameters: the parameters the endpoint takes
         """
         return arguments
+
+
+class _OnLoop:
+    """What belongs to one event loop: its session, and the right to open it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.opening = asyncio.Lock()
+        self.session: AsyncSession | None = None
 
 
 class _Offered(Generic[P, T]):

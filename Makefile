@@ -1,0 +1,94 @@
+# Everything runs in .venv, which is set up on first use from the pins in requirements/.
+# Needed on the machine: python3 (3.11 or newer) with pip, and make.
+#
+# To use another interpreter:          make test PYTHON=python3.12
+# To hand something on to pytest:      make test ARGS="-k screening -x"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
+SAY := @printf '\n==> %s\n'
+
+# Airflow takes three times as long to start without .pyc files, and another PYTHONPATH brings other packages in.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-real e2e check format pins clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo-ready ## Run the main job on embedded parts: people in, calls made, results landed; phones nobody
+	$(SAY) "Demo: people from a warehouse are called (by a local stand-in) and the results land as files"
+	@$(BIN)/python -m demo $(ARGS)
+
+test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
+	$(SAY) "Tests (those marked real and e2e have their own targets: make test-real, make e2e)"
+	@$(BIN)/python -m pytest -m "not real and not e2e" $(ARGS)
+
+test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S3 server, started by the tests
+	$(SAY) "Tests on a real PostgreSQL and a real S3 server"
+	@$(BIN)/python -m pytest -m real $(ARGS)
+
+e2e: $(VENV)/.dev-ready ## Run the tests on a real Airflow (scheduler, triggerer, API server), started by the tests
+	$(SAY) "Tests on a real Airflow"
+	@$(BIN)/python -m pytest -m e2e $(ARGS)
+
+check: $(VENV)/.dev-ready ## Lint, formatting, types
+	$(SAY) "ruff check"
+	@$(BIN)/ruff check .
+	$(SAY) "ruff format --check"
+	@$(BIN)/ruff format --check .
+	$(SAY) "mypy --strict"
+	@$(BIN)/mypy airflow_provider_graine
+
+format: $(VENV)/.dev-ready ## Format the code and sort the imports
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+pins: $(VENV)-pins/.ready ## Write requirements/*.txt anew from pyproject.toml and *.in (newest versions: UPGRADE=--upgrade)
+	@for set in dev demo; do \
+	  if [ $$set = dev ]; then inputs="requirements/demo.in requirements/dev.in"; \
+	  else inputs="requirements/demo.in --constraints requirements/dev.txt"; fi; \
+	  $(VENV)-pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --custom-compile-command "make pins" $(UPGRADE) \
+	    --extra sandbox pyproject.toml $$inputs --output-file requirements/$$set.txt || exit 1; \
+	done
+	@wc -l requirements/dev.txt requirements/demo.txt
+
+clean: ## Remove what these targets have made
+	rm -rf $(VENV) $(VENV)-pins build dist .demo .work .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find airflow_provider_graine demo example_dags tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." \
+	       "Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(SAY) "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# $(call install,<requirements file>): the pinned packages, byte-compiled, then this package as it lies here.
+define install
+	$(SAY) "Installing the $$(grep -c '==' $(1)) packages pinned in $(1); takes some minutes the first time"
+	@$(PIP) install --require-hashes --requirement $(1)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+endef
+
+$(VENV)/.demo-ready: requirements/demo.txt pyproject.toml | $(VENV)/.created
+	$(call install,requirements/demo.txt)
+	@touch $@
+
+# What the demo needs is part of it.
+$(VENV)/.dev-ready: requirements/dev.txt pyproject.toml | $(VENV)/.created
+	$(call install,requirements/dev.txt)
+	@touch $(VENV)/.demo-ready $@
+
+$(VENV)-pins/.ready:
+	@$(PYTHON) -m venv $(VENV)-pins
+	@$(VENV)-pins/bin/python -m pip --disable-pip-version-check --quiet install uv
+	@touch $@

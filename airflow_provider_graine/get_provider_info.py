@@ -1,0 +1,97 @@
+"""What this package tells Airflow about itself; the entry point ``apache_airflow_provider`` names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_graine import __version__
+
+_PACKAGE = "airflow_provider_graine"
+_GRAINE = "Graine"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    Describe the provider for Airflow's providers manager, which reads it in every process: no imports here.
+
+    :return: a dictionary after Airflow's ``provider_info.schema.json``
+    """
+    return {
+        "package-name": "airflow-provider-graine",
+        "name": _GRAINE,
+        "description": "AI phone-calling campaigns as steps of a pipeline: contacts in, calls made, results landed.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _GRAINE,
+                "external-doc-url": "https://graine.mintlify.app/",
+                "tags": ["ai", "service"],
+            }
+        ],
+        "hooks": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.hooks.graine"]}],
+        "operators": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.operators.graine"]}],
+        "sensors": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.sensors.graine"]}],
+        "triggers": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.triggers.graine"]}],
+        "transfers": [
+            {
+                "source-integration-name": "Common SQL",
+                "target-integration-name": _GRAINE,
+                "python-module": f"{_PACKAGE}.transfers.sql_to_graine",
+            },
+            {
+                "source-integration-name": "Common IO",
+                "target-integration-name": _GRAINE,
+                "python-module": f"{_PACKAGE}.transfers.object_storage_to_graine",
+            },
+            {
+                "source-integration-name": _GRAINE,
+                "target-integration-name": "Common IO",
+                "python-module": f"{_PACKAGE}.transfers.graine_to_object_storage",
+            },
+        ],
+        "connection-types": [
+            {
+                "connection-type": "graine",
+                "hook-class-name": f"{_PACKAGE}.hooks.graine.GraineHook",
+                "hook-name": _GRAINE,
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "login"],
+                    "relabeling": {"host": "Base URL", "password": "API token"},
+                    "placeholders": {"host": "https://api.graine.ai/api/v1", "password": "gat_…"},
+                },
+                "conn-fields": {
+                    "organization_id": {
+                        "label": "Organization ID",
+                        "description": "Sent with requests that take one. Empty: the one that the token belongs to.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "timeout": {
+                        "label": "Timeout (seconds)",
+                        "description": "How long the service may stay silent until a request is given up.",
+                        "schema": {"type": ["number", "null"], "default": 30, "minimum": 1, "maximum": 3600},
+                    },
+                    "retries": {
+                        "label": "Retries",
+                        "description": (
+                            "How often a request that changes nothing is repeated when the service is silent or "
+                            "overloaded. One that starts calls is repeated only if it provably was not sent."
+                        ),
+                        "schema": {"type": ["integer", "null"], "default": 4, "minimum": 0, "maximum": 20},
+                    },
+                    "allow_http": {
+                        "label": "Allow plain HTTP",
+                        "description": (
+                            "Send the token unencrypted where the base URL begins with http://. "
+                            "Not needed for this machine's own addresses, such as a local sandbox."
+                        ),
+                        "schema": {"type": ["boolean", "null"], "default": False},
+                    },
+                    "ca_bundle": {
+                        "label": "CA bundle",
+                        "description": "Path of a PEM file with the certificates to trust instead of the usual ones.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            }
+        ],
+    }
