@@ -11,13 +11,17 @@ what an answer means; :class:`Session` and :class:`AsyncSession` only carry it o
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final, Generic, NoReturn, TypedDict, TypeVar, cast
 
 import httpx
@@ -26,6 +30,7 @@ import tenacity
 from airflow_provider_graine import __version__
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
+    ConfigurationError,
     NotFoundError,
     RequestRejectedError,
     ServiceError,
@@ -44,13 +49,10 @@ LONGEST_RETRY_AFTER: Final = 120.0
 _MOST_REDIRECTS: Final = 5
 _BLOCK: Final = 256 * 1024
 
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
+#: Seconds an idle connection is kept; below what servers do (5 and more), so that no write meets one being closed.
+_KEEP_ALIVE: Final = 4.0
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 @dataclass(frozen=True)
@@ -71,58 +73,80 @@ class _ReloadToken:
 
 
 _Step = httpx.Request | _ReloadToken
-_Conversation = Generator[_Step, httpx.Response | str | None, httpx.Response]
+_Outcome = httpx.Response | Exception | None
+_Conversation = Generator[_Step, _Outcome, httpx.Response]
 
 
 def _converse(parts: _Parts, request: Request[Any]) -> _Conversation:
     """Yield what to do next, be sent the outcome, and return the answer of success; raise our own errors otherwise."""
     reloaded = False
     redirects = 0
+    used = parts.token
     outgoing = parts.build(request)
     while True:
-        try:
-            response = yield outgoing
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            _raise_for_transport(request, error)
-        assert isinstance(response, httpx.Response)  # noqa: S101 - narrows the type of what the driver sent
-        if response.status_code == httpx.codes.UNAUTHORIZED and not reloaded:
+        outcome = yield outgoing
+        if not isinstance(outcome, httpx.Response):
+            _raise_for_transport(request, outcome)
+        if outcome.status_code == httpx.codes.UNAUTHORIZED and not reloaded:
             reloaded = True
-            token = yield _ReloadToken()
-            if isinstance(token, str) and token != parts.token:
-                parts.token = token
+            failure = None
+            if parts.token == used:  # else another request has read it anew in the meantime
+                failure = yield _ReloadToken()
+            if isinstance(failure, Exception):
+                _raise_for_reload(request, failure)
+            if parts.token != used:
+                used = parts.token
                 outgoing = parts.build(request)
                 continue
-        if response.is_redirect and request.is_read and redirects < _MOST_REDIRECTS:
-            following = response.next_request
-            if following is not None and _may_follow(outgoing.url, following.url):
+        if outcome.is_redirect and request.is_read and redirects < _MOST_REDIRECTS:
+            following = outcome.next_request
+            if following is not None and _may_follow(outgoing.url, following.url, parts.settings):
                 redirects += 1
                 outgoing = following
                 continue
-        if not response.is_success:
-            _raise_for_status(request, response, parts.settings)
-        return response
+        if not outcome.is_success:
+            _raise_for_status(request, outcome, parts.settings)
+        return outcome
 
 
-def _may_follow(origin: httpx.URL, target: httpx.URL) -> bool:
-    return target.scheme == "https" or (origin.scheme == "http" and is_loopback(target.host))
+def _may_follow(origin: httpx.URL, target: httpx.URL, settings: ServiceSettings) -> bool:
+    # httpx takes the token out where the target is another host.
+    if target.scheme == "http" and origin.scheme == "http":
+        return settings.allow_http or is_loopback(target.host)
+    return target.scheme == "https"
 
 
-def _raise_for_transport(request: Request[Any], error: Exception) -> NoReturn:
+# These raise outside of any ``except`` and, but for a failed connect, without a cause: the http library's texts quote
+# what the server sent.
+
+
+def _raise_for_transport(request: Request[Any], error: Exception | None) -> NoReturn:
     what = type(error).__name__
     if isinstance(error, _NOT_SENT):
+        why = f": {error}" if isinstance(error, httpx.ConnectError) else ""
         raise ServiceUnavailableError(
-            f"Could not {request.does}: no connection to the service came about ({what}), so nothing was sent. "
+            f"Could not {request.does}: no connection to the service came about ({what}{why}), so nothing was sent. "
             "Check the connection's host and the network, or try later."
-        ) from error
-    if request.is_read:
-        raise ServiceUnavailableError(
-            f"Could not {request.does}: the connection broke before the answer was complete ({what}). "
-            "Nothing was changed; try again."
-        ) from error
-    raise UnclearOutcomeError(
-        f"No answer came to the request to {request.does} ({what}): the service may or may not have carried it "
-        "out. Look at the service before repeating it."
-    ) from error
+        )
+    if not request.is_read:
+        raise UnclearOutcomeError(
+            f"No answer came to the request to {request.does} ({what}): the service may or may not have carried it "
+            "out. Look at the service before repeating it."
+        )
+    if error is not None and not isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
+        raise error
+    raise ServiceUnavailableError(
+        f"Could not {request.does}: the connection broke before the answer was complete ({what}). "
+        "Nothing was changed; try again."
+    )
+
+
+def _raise_for_reload(request: Request[Any], error: Exception) -> NoReturn:
+    raise AuthenticationError(
+        f"Could not {request.does}: the service answered HTTP 401, it does not accept the token, and reading the "
+        f"connection anew failed ({type(error).__name__}). Nothing was changed; put a valid token into the connection.",
+        status_code=401,
+    )
 
 
 def _raise_for_status(request: Request[Any], response: httpx.Response, settings: ServiceSettings) -> NoReturn:
@@ -133,11 +157,18 @@ def _raise_for_status(request: Request[Any], response: httpx.Response, settings:
             f"The request to {request.does} was answered with HTTP {status}, which does not say whether it was "
             "carried out. Look at the service before repeating it.",
             status_code=status,
+            retry_after=_retry_after(response),
         )
-    if status in {401, 403}:
+    if status == 401:
         raise AuthenticationError(
             f"{answered}: it does not accept the token, also after reading it anew from the connection. "
             "Nothing was changed; put a valid token into the connection.",
+            status_code=status,
+        )
+    if status == 403:
+        raise AuthenticationError(
+            f"{answered}: the token has no right to this. Nothing was changed; check the organization the token "
+            "belongs to.",
             status_code=status,
         )
     said = _documented_error(response, settings)
@@ -147,16 +178,17 @@ def _raise_for_status(request: Request[Any], response: httpx.Response, settings:
             "connection's host.",
             status_code=status,
         )
-    if response.is_redirect:
-        raise UnexpectedAnswerError(
-            f"{answered}, a redirect that is not followed. Nothing was changed; correct the connection's host.",
-            status_code=status,
-        )
-    if status == 429 or status >= 500 or status == 408:
+    if status in {408, 429} or status >= 500:
         raise ServiceUnavailableError(
             f"{answered}. Nothing was changed; try later.",
             status_code=status,
             retry_after=_retry_after(response),
+        )
+    if status < 400:
+        why = "a redirect that is not followed" if response.is_redirect else "which it does not document"
+        raise UnexpectedAnswerError(
+            f"{answered}, {why}. Nothing was changed; check the connection's host.",
+            status_code=status,
         )
     raise RequestRejectedError(
         f"{answered}{said}. Nothing was changed; correct the request's values, repeating it does not help.",
@@ -168,20 +200,22 @@ def _documented_error(response: httpx.Response, settings: ServiceSettings) -> st
     """Quote the service only where it says, word for word, what its documentation says: a body may echo people."""
     try:
         detail = json.loads(response.content).get("detail")
-    except (ValueError, AttributeError, httpx.ResponseNotRead):
+    except (ValueError, AttributeError, RecursionError, httpx.ResponseNotRead):
         return ""
     return f' ("{detail}")' if isinstance(detail, str) and detail in settings.documented_errors else ""
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _read(request: Request[T], response: httpx.Response) -> T:
@@ -241,12 +275,18 @@ class _Parts:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": request.accept}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        return self.client.build_request(
-            request.method,
-            self.settings.base_url + request.path,
-            params=request.query or None,
-            headers=headers,
-            content=request.body,
+        try:
+            return self.client.build_request(
+                request.method,
+                self.settings.base_url + request.path,
+                params=request.query or None,
+                headers=headers,
+                content=request.body,
+            )
+        except (httpx.InvalidURL, UnicodeError):
+            pass
+        raise ConfigurationError(
+            f"Could not {request.does}: the ids and filters make no address. Nothing was sent; correct them."
         )
 
 
@@ -254,10 +294,28 @@ def _client_arguments(settings: ServiceSettings) -> dict[str, Any]:
     return {
         "headers": {"User-Agent": f"airflow-provider-graine/{__version__}"},
         "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
-        "limits": httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=15.0),
-        "verify": ssl.create_default_context(cafile=settings.ca_bundle) if settings.ca_bundle else True,
+        "limits": httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=_KEEP_ALIVE),
+        "verify": _trust(settings.ca_bundle),
         "follow_redirects": False,
+        # A proxy from the environment would carry what must not leave this machine off it.
+        "trust_env": not is_loopback(httpx.URL(settings.base_url).host),
     }
+
+
+def _trust(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        return _tls(ca_bundle, os.stat(ca_bundle).st_mtime_ns if ca_bundle else 0)
+    except (OSError, ValueError) as error:
+        what = type(error).__name__
+    raise ConfigurationError(
+        f"The certificates that ca_bundle in the connection's extra names cannot be read ({what}). Nothing was sent."
+    )
+
+
+@lru_cache(maxsize=8)
+def _tls(ca_bundle: str | None, _changed: int) -> ssl.SSLContext:
+    # Shared: to load the certificates takes 0.1 s and 1 MB, and a triggerer holds thousands of sessions.
+    return ssl.create_default_context(cafile=ca_bundle) if ca_bundle else httpx.create_ssl_context()
 
 
 def _policy(settings: ServiceSettings) -> _Policy:
@@ -283,6 +341,7 @@ class Session(_Parts):
         super().__init__(settings)
         self._reload_token = reload_token
         self.client = httpx.Client(**_client_arguments(settings))
+        weakref.finalize(self, self.client.close)  # operators come and go without a place to close their hook
 
     def send(self, request: Request[T]) -> T:
         """
@@ -325,26 +384,31 @@ class Session(_Parts):
 
     def _converse(self, request: Request[Any], *, stream: bool) -> httpx.Response:
         conversation = _converse(self, request)
-        step = next(conversation)
         response: httpx.Response | None = None
+        outcome: _Outcome = None
         try:
             while True:
-                if isinstance(step, _ReloadToken):
-                    step = conversation.send(self._reload_token())
-                    continue
+                step = conversation.send(outcome)
+                if response is not None:
+                    response.close()
+                    response = None
                 try:
-                    response = self.client.send(step, stream=stream)
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    step = conversation.throw(error)
-                    continue
-                step = conversation.send(response)
-                response.close()
+                    if isinstance(step, _ReloadToken):
+                        self._renew()
+                        outcome = None
+                    else:
+                        outcome = response = self.client.send(step, stream=stream)
+                except Exception as error:
+                    outcome = error
         except StopIteration as end:
             return cast("httpx.Response", end.value)
         except BaseException:
             if response is not None:
                 response.close()
             raise
+
+    def _renew(self) -> None:
+        self.token = self._reload_token()
 
     def close(self) -> None:
         """Close the connections."""
@@ -364,6 +428,7 @@ class AsyncSession(_Parts):
     def __init__(self, settings: ServiceSettings, *, reload_token: Callable[[], Awaitable[str]]) -> None:
         super().__init__(settings)
         self._reload_token = reload_token
+        self._renewing = asyncio.Lock()
         self.client = httpx.AsyncClient(**_client_arguments(settings))
 
     async def send(self, request: Request[T]) -> T:
@@ -396,26 +461,34 @@ class AsyncSession(_Parts):
 
     async def _converse(self, request: Request[Any], *, stream: bool) -> httpx.Response:
         conversation = _converse(self, request)
-        step = next(conversation)
         response: httpx.Response | None = None
+        outcome: _Outcome = None
         try:
             while True:
-                if isinstance(step, _ReloadToken):
-                    step = conversation.send(await self._reload_token())
-                    continue
+                step = conversation.send(outcome)
+                if response is not None:
+                    await response.aclose()
+                    response = None
                 try:
-                    response = await self.client.send(step, stream=stream)
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    step = conversation.throw(error)
-                    continue
-                step = conversation.send(response)
-                await response.aclose()
+                    if isinstance(step, _ReloadToken):
+                        await self._renew()
+                        outcome = None
+                    else:
+                        outcome = response = await self.client.send(step, stream=stream)
+                except Exception as error:
+                    outcome = error
         except StopIteration as end:
             return cast("httpx.Response", end.value)
         except BaseException:
             if response is not None:
                 await response.aclose()
             raise
+
+    async def _renew(self) -> None:
+        used = self.token
+        async with self._renewing:
+            if self.token == used:  # else another request has read it anew while this one waited
+                self.token = await self._reload_token()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -426,5 +499,7 @@ def _content_length(response: httpx.Response) -> int | None:
     """Tell how many bytes the blocks will have, where the service says it and the transport did not change it."""
     if "content-encoding" in response.headers:
         return None
-    length = response.headers.get("content-length", "")
-    return int(length) if length.isdigit() else None
+    try:
+        return int(response.headers["content-length"])
+    except (KeyError, ValueError):
+        return None

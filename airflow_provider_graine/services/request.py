@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_graine.exceptions import ConfigurationError
+
 T = TypeVar("T")
 
 #: Statuses with which a service says that it did not do what a write asked for.
@@ -53,8 +55,16 @@ class Request(Generic[T]):
 
 
 def path(template: str, *ids: str) -> str:
-    """Fill ids into a path, quoted so that no id can reach another endpoint."""
+    """
+    Fill ids into a path, quoted so that no id can reach another endpoint.
+
+    :param template: the path, with ``{}`` for each id
+    :param ids: opaque ids
+    :raises ConfigurationError: when an id is none
+    """
     for value in ids:
-        if not value or value in {".", ".."}:
-            raise ValueError("An id in the path of a request is empty")
-    return template.format(*(quote(str(value), safe="") for value in ids))
+        if not isinstance(value, str) or value.strip() in {"", ".", ".."} or not value.isprintable():
+            raise ConfigurationError(
+                f"The id for {template} is empty or no id at all. Nothing was sent; give the id the service gave out."
+            )
+    return template.format(*(quote(value, safe="") for value in ids))

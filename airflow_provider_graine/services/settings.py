@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -32,17 +33,17 @@ class ServiceSettings:
     documented_errors: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_address(self.base_url):
             raise ConfigurationError(
                 "The connection's host is no base URL; it looks like https://api.example.com/api/v1. Nothing was sent."
             )
+        parts = urlsplit(self.base_url)
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ConfigurationError(
                 "The connection's host must be a bare base URL, without user, password, query or fragment. "
                 "Put the token into the password field. Nothing was sent."
             )
-        if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname):
+        if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname or ""):
             raise ConfigurationError(
                 "The connection's host is a plain http:// address of another machine: the token and the "
                 "contacts would travel unencrypted. Use https://, or set allow_http in the connection's "
@@ -59,6 +60,19 @@ class ServiceSettings:
             raise ConfigurationError(
                 "In the connection's extra, timeout must be above 0 seconds and retries at least 0. Nothing was sent."
             )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"[\s\x00-\x1f\x7f\\]", url)
+        )
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
 
 
 def is_loopback(host: str) -> bool:

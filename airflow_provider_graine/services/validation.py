@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -11,30 +12,38 @@ from airflow_provider_graine.exceptions import ConfigurationError
 
 M = TypeVar("M", bound=BaseModel)
 
-_RULES = {"extra_forbidden": "there is no such field", "missing": "is required"}
+_RULES = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is required",
+    "model_type": "must be a mapping of fields to values",
+}
+_PERSONAL = re.compile(r"\d[\d\s().-]{5,}\d")
 
 
-def checked(model: type[M], values: Mapping[str, Any], *, what: str) -> M:
+def checked(model: type[M], values: Any, *, what: str) -> M:
     """
     Build a document to send, or say which of its values are wrong.
 
     :param model: the document's model
-    :param values: the author's values; those that are ``None`` count as not given
+    :param values: the author's values by field; those that are ``None`` count as not given
     :param what: the document's name, for the message
     :raises ConfigurationError: naming each wrong argument and the rule it breaks, never its value
     """
+    given = values
+    if isinstance(values, Mapping):
+        given = {name: value for name, value in values.items() if value is not None}
     try:
-        return model.model_validate({name: value for name, value in values.items() if value is not None})
+        return model.model_validate(given)
     except ValidationError as error:
         problems = explain(error)
     raise ConfigurationError(f"The {what} is not as the service takes it. {problems} Nothing was sent.")
 
 
 def explain(error: ValidationError) -> str:
-    """List the wrong fields and the rules they break; values are left out, since they may be personal."""
+    """List the wrong fields and the rules they break; values, and numbers for names, may be personal: left out."""
     lines = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in problem["loc"])
+        where = _PERSONAL.sub("…", ".".join(str(part) for part in problem["loc"]))
         rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         rule = rule.replace("Input should be", "must be")
         lines.append(f"{where}: {rule}" if where else rule)

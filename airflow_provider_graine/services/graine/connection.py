@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from airflow_provider_graine.services.graine.requests import DOCUMENTED_ERRORS
 from airflow_provider_graine.services.settings import ServiceSettings
@@ -14,22 +14,25 @@ from airflow_provider_graine.services.validation import checked
 
 #: https://graine.mintlify.app/api-reference/batches/overview
 DEFAULT_BASE_URL: Final = "https://api.graine.ai/api/v1"
-_DEFAULT_PATH: Final = "/api/v1"
+_DEFAULT_PATH: Final = "api/v1"
 
 
 class _Extra(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     organization_id: str | None = None
-    timeout: float = Field(default=30.0, gt=0)
+    timeout: float = Field(default=30.0, gt=0, le=3600)
     retries: int = Field(default=4, ge=0, le=20)
     allow_http: bool = False
     ca_bundle: str | None = None
 
-    @field_validator("organization_id", "ca_bundle", mode="after")
+    @model_validator(mode="before")
     @classmethod
-    def _blank_is_none(cls, value: str | None) -> str | None:
-        return (value or "").strip() or None
+    def _blank_is_not_given(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        stripped = {name: text.strip() if isinstance(text, str) else text for name, text in value.items()}
+        return {name: text for name, text in stripped.items() if text != ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,23 +49,24 @@ class ConnectionFields:
 
 
 def read_connection(
-    *, host: str | None, schema: str | None, port: int | None, password: str | None, extra: Mapping[str, Any]
+    *, host: str | None, schema: str | None, port: int | None, password: str | None, extra: Any
 ) -> ConnectionFields:
     """
     Read an Airflow connection's fields.
 
-    :param host: base URL; a bare host name means ``https://<host>/api/v1``; default the vendor's address
-    :param schema: ``https`` (default) or ``http``, where the host is a bare name
-    :param port: where the host is a bare name and the port is not the scheme's own
+    :param host: base URL, or a host name; default the vendor's address
+    :param schema: ``https`` (default) or ``http``, where the host does not say it; else the URL's path, which is
+        where Airflow puts it for a connection that is given as a URI. Without any path: ``/api/v1``
+    :param port: where the host does not say it and it is not the scheme's own
     :param password: the token, ``gat_…``
-    :param extra: ``organization_id``, ``timeout`` (seconds, 30), ``retries`` (4), ``allow_http`` (false),
-        ``ca_bundle`` (path)
+    :param extra: ``organization_id``, ``timeout`` (seconds, 30, at most 3600), ``retries`` (4), ``allow_http``
+        (false), ``ca_bundle`` (path)
     :raises ConfigurationError: when a field is missing or wrong
     """
     fields = checked(_Extra, extra, what="extra of the connection")
     return ConnectionFields(
         settings=ServiceSettings(
-            base_url=_base_url((host or "").strip(), schema, port),
+            base_url=_base_url((host or "").strip(), (schema or "").strip(), port),
             token=(password or "").strip(),
             timeout=fields.timeout,
             retries=fields.retries,
@@ -74,11 +78,14 @@ def read_connection(
     )
 
 
-def _base_url(host: str, schema: str | None, port: int | None) -> str:
+def _base_url(host: str, schema: str, port: int | None) -> str:
     if not host:
         return DEFAULT_BASE_URL
-    if "://" in host:
-        return host.rstrip("/")
-    name, slash, rest = host.partition("/")
-    authority = f"{name}:{port}" if port else name
-    return f"{schema or 'https'}://{authority}{slash + rest if slash else _DEFAULT_PATH}".rstrip("/")
+    scheme, path = (schema.lower(), "") if schema.lower() in {"http", "https"} else ("https", schema)
+    try:
+        parts = urlsplit(host if "://" in host else f"{scheme}://{host}")
+        authority = f"{parts.netloc}:{port}" if port and not parts.port else parts.netloc
+    except ValueError:
+        return host  # no URL, which the settings say
+    path = parts.path.strip("/") or path.strip("/") or _DEFAULT_PATH
+    return urlunsplit((parts.scheme, authority, path, parts.query, parts.fragment))

@@ -9,30 +9,38 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+Id = Annotated[str, Field(min_length=1)]
 Status = Annotated[str, BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)]
-
-
-def _without_nulls(value: Any) -> Any:
-    if value is None:
-        return {}
-    return {name: count for name, count in value.items() if count is not None} if isinstance(value, dict) else value
-
-
-Counts = Annotated[dict[str, int], BeforeValidator(_without_nulls)]
+Counts = Annotated[
+    dict[str, int],
+    BeforeValidator(
+        lambda value: (
+            {name: count for name, count in value.items() if count is not None} if isinstance(value, dict) else value
+        )
+    ),
+]
 
 
 class Answer(BaseModel):
     """A JSON document of an answer; fields we do not know are kept as they are."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_as_missing(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        no_nulls = {name for name, field in cls.model_fields.items() if field.default is not None}
+        return {name: each for name, each in value.items() if each is not None or name not in no_nulls}
 
 
 class Campaign(Answer):
     """A campaign, as ``GET``, ``POST`` and ``PATCH`` return it (the last two with fewer fields)."""
 
-    campaign_id: str
+    campaign_id: Id
     name: str | None = None
     status: Status | None = None
     organization_id: str | None = None
@@ -70,10 +78,10 @@ class CampaignStats(Answer):
 class Batch(Answer):
     """A batch; ``metadata`` and ``call_context`` come only with ``GET /batches/{batch_id}``."""
 
-    batch_id: str
+    batch_id: Id
     campaign_id: str | None = None
     organization_id: str | None = None
-    status: Status
+    status: Status = "unknown"
     total_contacts: int | None = None
     concurrency_limit: int | None = None
     max_retries_override: int | None = None
@@ -88,7 +96,7 @@ class Batch(Answer):
 class BatchContact(Answer):
     """A person on a batch; call records come along where they were asked for."""
 
-    contact_id: str
+    contact_id: Id
     phone_number: str | None = None
     call_variables: dict[str, Any] | None = None
     status: Status | None = None
@@ -108,7 +116,7 @@ class Diagnostics(Answer):
 class BatchDebug(Answer):
     """Why a batch makes no progress; says nothing of working hours."""
 
-    batch_id: str
+    batch_id: Id
     status: Status | None = None
     status_breakdown: dict[str, Any] = Field(default_factory=dict)
     pending_sample: list[str] = Field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from airflow_provider_graine.exceptions import ConfigurationError
 from airflow_provider_graine.services.graine.received import (
     Batch,
     BatchContact,
@@ -46,6 +47,11 @@ _CONTACTS: Final = TypeAdapter(list[BatchContact])
 
 def _anything(_: Any) -> None:
     return None
+
+
+def _change_made(answer: Any) -> StateChange:
+    # The answer to a cancel is not documented: an empty one says as much as its status.
+    return StateChange.model_validate({} if answer is None else answer)
 
 
 # -- campaigns ---------------------------------------------------------------------------------------------------------
@@ -85,13 +91,25 @@ def create_campaign(
     :return: the campaign, with ``campaign_id`` and ``status``
     :raises ConfigurationError: when an argument is not as the service takes it
     """
-    document = checked(CreateCampaign, locals(), what="campaign")
+    fields = {
+        "name": name,
+        "agent_id": agent_id,
+        "phone_numbers": phone_numbers,
+        "organization_id": organization_id,
+        "phone_number_strategy": phone_number_strategy,
+        "working_hours_enforced": working_hours_enforced,
+        "timezone": timezone,
+        "working_hours": working_hours,
+        "retry_policy": retry_policy,
+        "default_call_variables": default_call_variables,
+        "metadata": metadata,
+    }
     return Request(
         method="POST",
         path="/campaigns/",
         does="create a campaign",
         parse=Campaign.model_validate,
-        body=document.encoded(),
+        body=checked(CreateCampaign, fields, what="campaign").encoded(),
         refusals=CREATE_REFUSALS,
     )
 
@@ -138,14 +156,24 @@ def update_campaign(
     :return: the campaign as the service answers, possibly with only the changed fields
     :raises ConfigurationError: when an argument is not as the service takes it, or none is given
     """
-    values = {name: value for name, value in locals().items() if name != "campaign_id"}
-    document = checked(UpdateCampaign, values, what="change of the campaign")
+    fields = {
+        "name": name,
+        "agent_id": agent_id,
+        "phone_numbers": phone_numbers,
+        "phone_number_strategy": phone_number_strategy,
+        "working_hours_enforced": working_hours_enforced,
+        "timezone": timezone,
+        "working_hours": working_hours,
+        "retry_policy": retry_policy,
+        "default_call_variables": default_call_variables,
+        "metadata": metadata,
+    }
     return Request(
         method="PATCH",
         path=path("/campaigns/{}", campaign_id),
         does=f"change campaign {campaign_id}",
         parse=Campaign.model_validate,
-        body=document.encoded(),
+        body=checked(UpdateCampaign, fields, what="change of the campaign").encoded(),
     )
 
 
@@ -194,7 +222,7 @@ def _change(kind: str, object_id: str, action: str) -> Request[StateChange]:
         method="POST",
         path=path(f"/{kind}/{{}}/{action}", object_id),
         does=f"{action} {noun} {object_id}",
-        parse=StateChange.model_validate,
+        parse=_change_made,
     )
 
 
@@ -304,21 +332,35 @@ def create_batch(
     :return: the batch, with ``batch_id``, ``status`` and ``total_contacts``
     :raises ConfigurationError: when an argument is not as the service takes it
     """
-    options = {name: value for name, value in locals().items() if name != "contacts"}
-    document = checked(BatchOptions, options, what="batch").encoded()
+    fields = {
+        "campaign_id": campaign_id,
+        "organization_id": organization_id,
+        "scheduled_start": scheduled_start,
+        "concurrency_limit": concurrency_limit,
+        "max_retries_override": max_retries_override,
+        "call_context": call_context,
+        "metadata": metadata,
+    }
+    options = checked(BatchOptions, fields, what="batch").encoded()
     people = contacts if isinstance(contacts, bytes) else _encoded(contacts)
+    if people == b"[]":
+        raise ConfigurationError("A batch needs at least one contact. Nothing was sent.")
     return Request(
         method="POST",
         path="/batches/",
         does=f"create a batch in campaign {campaign_id}",
         parse=Batch.model_validate,
-        body=document[:-1] + b',"contacts":' + people + b"}",
+        body=options[:-1] + b',"contacts":' + people + b"}",
         refusals=CREATE_REFUSALS,
     )
 
 
 def _encoded(contacts: Iterable[Mapping[str, Any]]) -> bytes:
-    return b"[" + b",".join(checked(Contact, contact, what="contact").encoded() for contact in contacts) + b"]"
+    documents = (
+        checked(Contact, contact, what=f"contact at position {position} of the list").encoded()
+        for position, contact in enumerate(contacts, 1)
+    )
+    return b"[" + b",".join(documents) + b"]"
 
 
 def get_batch(batch_id: str) -> Request[Batch]:

@@ -14,7 +14,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from airflow_provider_graine.exceptions import ConfigurationError
+
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+_CLOSED = {"start": "00:00", "end": "00:00", "enabled": False}
 
 _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
@@ -47,20 +51,25 @@ def _scheduled_start(value: Any) -> str:
     An explicit offset is not documented, so none is ever sent; fractions of a second are not either and are cut.
     """
     if isinstance(value, str):
-        if "T" not in value.strip().replace(" ", "T"):
-            raise ValueError("needs a time of day, not only a date")
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise ValueError(
-                'must be a date and time such as "2026-05-12T09:00:00" or "2026-05-12T03:30:00Z"'
-            ) from None
+        value = _moment(value.strip().upper())
     if not isinstance(value, datetime):
         kind = "a date without a time of day" if isinstance(value, date) else f"of type {type(value).__name__}"
         raise ValueError(f"must be a datetime or a string, not {kind}")
-    if value.tzinfo is None:
-        return value.isoformat(timespec="seconds")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    if value.utcoffset() is None:
+        return value.replace(tzinfo=None).isoformat(timespec="seconds")
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    except OverflowError:
+        raise ValueError("lies outside of the years 1 to 9999") from None
+
+
+def _moment(text: str) -> datetime | date:
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    raise ValueError('must be a date and time such as "2026-05-12T09:00:00" or "2026-05-12T03:30:00Z"')
 
 
 ClockTime = Annotated[str, AfterValidator(_clock_time)]
@@ -76,16 +85,34 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def encoded(self) -> bytes:
-        """Return the JSON text to send."""
-        return self.model_dump_json(exclude_unset=True).encode()
+        """
+        Return the JSON text to send.
+
+        :raises ConfigurationError: when a value cannot be written as JSON
+        """
+        try:
+            return self.model_dump_json(exclude_unset=True, exclude_none=True).encode()
+        except ValueError:  # its text may quote the value
+            pass
+        raise ConfigurationError(
+            f"A value in {' or '.join(sorted(self.model_fields_set))} cannot be written as JSON: only text, numbers, "
+            "booleans, dates, lists and mappings can. Nothing was sent."
+        )
 
 
 class DayHours(Document):
     """The calling window of one weekday; ``enabled: false`` days never receive calls."""
 
-    start: ClockTime = "00:00"
-    end: ClockTime = "00:00"
+    start: ClockTime
+    end: ClockTime
     enabled: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_day_without_calls_needs_no_times(cls, value: Any) -> Any:
+        if isinstance(value, dict) and str(value.get("enabled")).lower() in {"false", "no", "off", "0"}:
+            return {**_CLOSED, **value}
+        return value
 
     @model_validator(mode="after")
     def _window_lies_in_one_day(self) -> DayHours:
@@ -102,25 +129,24 @@ class WorkingHours(Document):
     without calls.
     """
 
-    monday: DayHours = DayHours(enabled=False)
-    tuesday: DayHours = DayHours(enabled=False)
-    wednesday: DayHours = DayHours(enabled=False)
-    thursday: DayHours = DayHours(enabled=False)
-    friday: DayHours = DayHours(enabled=False)
-    saturday: DayHours = DayHours(enabled=False)
-    sunday: DayHours = DayHours(enabled=False)
+    monday: DayHours
+    tuesday: DayHours
+    wednesday: DayHours
+    thursday: DayHours
+    friday: DayHours
+    saturday: DayHours
+    sunday: DayHours
 
     @model_validator(mode="before")
     @classmethod
     def _every_day_travels_whole(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        closed = {"start": "00:00", "end": "00:00", "enabled": False}
-        given = {
-            day: {**closed, "enabled": True, **hours} if isinstance(hours, dict) else hours
-            for day, hours in value.items()
-        }
-        return {**dict.fromkeys(DAYS, closed), **given}
+        given = {day: hours for day, hours in value.items() if hours is not None}
+        if not given:
+            raise ValueError("names no weekday: nobody could ever be called")
+        whole = {day: {"enabled": True, **hours} if isinstance(hours, dict) else hours for day, hours in given.items()}
+        return {**dict.fromkeys(DAYS, _CLOSED), **whole}
 
 
 class RetryPolicy(Document):
