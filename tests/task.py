@@ -31,6 +31,7 @@ class Task:
     map_index: int = -1
     store: StateStore | None = field(default_factory=StateStore)
     tries: int = 0
+    max_tries: int = 0
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def context(self) -> Any:
@@ -42,6 +43,7 @@ class Task:
             task_id=self.task_id,
             map_index=self.map_index,
             try_number=self.tries,
+            max_tries=self.max_tries,
             xcom_push=lambda key, value: self.xcom.__setitem__(key, value),
         )
         run = SimpleNamespace(run_after=datetime.now(UTC), start_date=datetime.now(UTC), run_id=self.run_id)

@@ -232,13 +232,33 @@ class ContactList:
         accepted = self._must_be_screened().accepted
         return accepted - count(self._db, "SELECT count(*) FROM excluded")
 
-    def chunks(self, size: int) -> Iterator[Chunk]:
+    def exclude_chunks(self, spans: Iterable[tuple[int, int]]) -> None:
+        """
+        Take whole chunks of this list out of what is still to be sent.
+
+        :param spans: the chunks' ``span``
+        """
+        self._must_be_screened()
+        bounds = list(spans)
+        self._db.execute(
+            """
+            INSERT INTO excluded
+            SELECT DISTINCT digits
+            FROM accepted JOIN (SELECT unnest(?::BIGINT[]) AS first, unnest(?::BIGINT[]) AS last)
+                ON ordinal BETWEEN first AND last
+            WHERE digits NOT IN (SELECT digits FROM excluded)
+            """,
+            [[first for first, _ in bounds], [last for _, last in bounds]],
+        )
+
+    def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
         """
         Cut the accepted people who are not excluded into chunks, in the order of the sources.
 
         Who is in them is settled by this call; each body is built when its chunk is asked for.
 
         :param size: people in a chunk, at most
+        :param everybody: whether those who are excluded are in the chunks too
         :return: the chunks
         :raises ConfigurationError: the size is below 1
         """
@@ -246,7 +266,7 @@ class ContactList:
         if size < 1:
             raise ConfigurationError(f"A chunk holds at least 1 contact, not {size}; nothing was sent.")
         self._plans += 1
-        return cut(self._db, size, plan=f"plan_{self._plans}")
+        return cut(self._db, size, plan=f"plan_{self._plans}", everybody=everybody)
 
     def _list_of(self, phone_numbers: Iterable[str]) -> NumberList:
         met = NumberList(self._db, self._reader, name="met", directory=self._directory)

@@ -51,7 +51,7 @@ class GraineBatches:
         except NotFoundError:
             return None  # the create says so too, and its refusal is documented
 
-    def check_campaign(self) -> None:
+    def check(self) -> None:
         """
         Make sure that calls are wanted: what Graine does with a batch on a stopped campaign is not documented.
 
@@ -75,20 +75,42 @@ class GraineBatches:
         return None if isinstance(cap, int) and cap <= limit else limit
 
     def find(self) -> list[PlacedBatch]:
-        """Search the campaign's batches for those with this upload's identity in their metadata."""
+        """Read every batch of the campaign that is not known as another's: only the single read shows the metadata."""
         rows = pages(
             lambda skip: self._hook.list_batches(campaign_id=self._campaign_id, skip=skip),
             key=lambda batch: batch.batch_id,
         )
-        own = [batch for row in rows if row.batch_id not in self._foreign for batch in self._own(row.batch_id)]
-        return [_placed(batch) for batch in sorted(own, key=lambda batch: (batch.created_at or "", batch.batch_id))]
+        candidates = [
+            self._hook.get_batch(row.batch_id)
+            for row in rows
+            if row.batch_id not in self._foreign and row.campaign_id in (None, self._campaign_id)
+        ]
+        self._foreign |= {batch.batch_id for batch in candidates if batch.metadata and not self._is_own(batch)}
+        return [
+            self._placed(batch)
+            for batch in sorted(candidates, key=lambda batch: (batch.created_at or "", batch.batch_id))
+            if batch.batch_id not in self._foreign
+        ]
 
-    def _own(self, batch_id: str) -> Iterator[Batch]:
-        batch = self._hook.get_batch(batch_id)
-        if self._identity.made(batch.metadata):
-            yield batch
-        else:
-            self._foreign.add(batch_id)
+    def get(self, batch_id: str) -> PlacedBatch | None:
+        """Read one batch, whether listings show it or not."""
+        try:
+            return self._placed(self._hook.get_batch(batch_id))
+        except NotFoundError:
+            return None
+
+    def _is_own(self, batch: Batch) -> bool:
+        return self._identity.made(batch.metadata)
+
+    def _placed(self, batch: Batch, *, chunk: str | None = None) -> PlacedBatch:
+        return PlacedBatch(
+            batch_id=batch.batch_id,
+            total=batch.total_contacts,
+            status=batch.status,
+            is_marked=chunk is not None or self._is_own(batch),
+            chunk=chunk or (batch.metadata or {}).get(CHUNK_KEY),
+            concurrency_limit=batch.concurrency_limit,
+        )
 
     def people(self, batch_id: str) -> Iterator[str]:
         """Read the numbers on a batch, brought to bare E.164: whether Graine keeps the spelling is not documented."""
@@ -104,14 +126,4 @@ class GraineBatches:
             options["concurrency_limit"] = concurrency_limit
         options["metadata"] = self._identity.marked(options.get("metadata"), chunk=chunk.fingerprint)
         batch = self._hook.create_batch(campaign_id=self._campaign_id, contacts=chunk.contacts, **options)
-        return _placed(batch, chunk=chunk.fingerprint)
-
-
-def _placed(batch: Batch, *, chunk: str | None = None) -> PlacedBatch:
-    return PlacedBatch(
-        batch_id=batch.batch_id,
-        total=batch.total_contacts,
-        status=batch.status,
-        chunk=chunk or (batch.metadata or {}).get(CHUNK_KEY),
-        concurrency_limit=batch.concurrency_limit,
-    )
+        return self._placed(batch, chunk=chunk.fingerprint)

@@ -9,13 +9,14 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
 from airflow_provider_graine.exceptions import ConfigurationError, ContactsRejectedError, WaitError
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger
+from airflow_provider_graine.triggers.pause import PauseTrigger
 from airflow_provider_graine.waiting.decision import Step, Wait
 from airflow_provider_graine.waiting.event import read_event
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_graine.contacts.contact_list import ContactList
     from airflow_provider_graine.contacts.screening import Screening
     from airflow_provider_graine.hooks.graine import GraineHook
+    from airflow_provider_graine.uploads.identity import RunIdentity
     from airflow_provider_graine.uploads.protocol import Uploaded
-    from airflow_provider_graine.uploads.service import Journal
+    from airflow_provider_graine.uploads.record import Memory, Record
 
 SUMMARY_KEY: Final = "summary"
 _BLOCK: Final = 2**20
@@ -65,6 +67,10 @@ class GraineUploadOperator(BaseOperator):
     :param suppress_conn_id: connection of the queries in ``suppress`` (templated)
     :param resend_after: seconds for which contacts are not sent again after a send without a clear answer; default
         300. They are sent again only if a complete search of the service has not found them by then
+    :param on_rerun: what a clear of this task means: ``"return"`` (default) the same batches again, and nobody is
+        dialled; ``"redial"``: everybody on the list is called **again**, in batches of their own. A retry never redials
+    :param ledger_path: folder for a record of this upload's own (templated), beside Airflow's task state; survives
+        what happens to Airflow's database. Default: none
     :param wait_for_completion: whether to wait until the calls are done; default no
     :param poll_interval: seconds between looks while waiting; default 30
     :param deferrable: whether the triggerer waits; default from ``[operators] default_deferrable``
@@ -83,6 +89,7 @@ class GraineUploadOperator(BaseOperator):
         "metadata",
         "default_region",
         "rejects_path",
+        "ledger_path",
         "suppress",
         "suppress_conn_id",
     )
@@ -108,6 +115,8 @@ class GraineUploadOperator(BaseOperator):
         suppress: str | Sequence[str] | None = None,
         suppress_conn_id: str | None = None,
         resend_after: float = 300.0,
+        on_rerun: Literal["return", "redial"] = "return",
+        ledger_path: str | None = None,
         wait_for_completion: bool = False,
         poll_interval: float = 30.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -131,6 +140,8 @@ class GraineUploadOperator(BaseOperator):
         self.suppress = suppress
         self.suppress_conn_id = suppress_conn_id
         self.resend_after = resend_after
+        self.on_rerun = on_rerun
+        self.ledger_path = ledger_path
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -158,10 +169,31 @@ class GraineUploadOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Read, screen, upload, and wait where asked to."""
-        from airflow_provider_graine.contacts.contact_list import ContactList
-        from airflow_provider_graine.operators.upload_memory import open_journal
+        return self._execute(context)
 
-        journal = open_journal(context)
+    def execute_resumed(self, context: Context, event: Any = None) -> list[str]:
+        """
+        Go on with an upload that had given its slot up until a doubt was over.
+
+        :param event: what was kept meanwhile
+        :return: the list of batch ids
+        """
+        from airflow_provider_graine.uploads.record import Record
+
+        kept = event if isinstance(event, dict) else {}
+        record = Record.from_json(kept["record"]) if kept.get("record") else None
+        return self._execute(context, carried=record, doubt_ends=kept.get("doubt_ends"))
+
+    def _execute(
+        self, context: Context, *, carried: Record | None = None, doubt_ends: float | None = None
+    ) -> list[str]:
+        from airflow_provider_graine.contacts.contact_list import ContactList
+        from airflow_provider_graine.operators.run_identity import run_identity
+        from airflow_provider_graine.operators.upload_memory import open_memory
+        from airflow_provider_graine.uploads.service import SuspendedError
+
+        identity = run_identity(context, redial_with_retries=self.retries if self.on_rerun == "redial" else None)
+        memory = open_memory(context, identity, ledger_path=self.ledger_path, carried=carried)
         self._check_arguments()
         with ContactList(
             phone_column=self.phone_column,
@@ -175,7 +207,10 @@ class GraineUploadOperator(BaseOperator):
             self._write_rejects(contacts)
             self._tell(context, screening, batches=0)
             self._stop_on_rejects(screening)
-            uploaded = self._upload(context, contacts, screening, journal)
+            try:
+                uploaded = self._upload(context, contacts, screening, identity, memory, doubt_ends)
+            except SuspendedError as suspended:
+                self._suspend(suspended.until, memory)
         self._tell(context, screening, batches=len(uploaded.batches))
         batch_ids = [batch.batch_id for batch in uploaded.batches]
         if self.wait_for_completion and batch_ids:
@@ -201,6 +236,8 @@ class GraineUploadOperator(BaseOperator):
         checked(BatchOptions, {"campaign_id": self.campaign_id, **self._options()}, what="batch")
         if self.on_invalid not in ("fail", "skip"):
             raise ConfigurationError('on_invalid must be "fail" or "skip". Nothing was sent.')
+        if self.on_rerun not in ("return", "redial"):
+            raise ConfigurationError('on_rerun must be "return" or "redial". Nothing was sent.')
         if self.batch_size < 1 or self.resend_after < 0 or self.poll_interval <= 0:
             raise ConfigurationError(
                 "batch_size must be at least 1, resend_after at least 0 and poll_interval above 0. Nothing was sent."
@@ -276,32 +313,52 @@ class GraineUploadOperator(BaseOperator):
                 'the source, or set on_invalid="skip" to call the others.'
             )
 
-    def _upload(self, context: Context, contacts: ContactList, screening: Screening, journal: Journal) -> Uploaded:
+    def _upload(
+        self,
+        context: Context,
+        contacts: ContactList,
+        screening: Screening,
+        identity: RunIdentity,
+        memory: Memory,
+        doubt_ends: float | None,
+    ) -> Uploaded:
         from airflow_provider_graine.hooks.graine_batches import GraineBatches
-        from airflow_provider_graine.operators.run_identity import run_identity
-        from airflow_provider_graine.operators.upload_memory import WallClock
-        from airflow_provider_graine.uploads.protocol import Upload, Uploaded
+        from airflow_provider_graine.operators.upload_memory import SuspendingClock, WallClock
+        from airflow_provider_graine.uploads.protocol import Upload
 
         if not screening.accepted:
-            self.log.warning("There is nobody to call: no batch was created")
-            return Uploaded(batches=[], created=0, vanished=0)
-        service = GraineBatches(
-            self.hook,
-            identity=run_identity(context),
-            campaign_id=self.campaign_id,
-            options=self._options(),
-            several=math.ceil(screening.accepted / self.batch_size) > 1,
-        )
-        service.check_campaign()
+            self.log.warning("There is nobody to call")
+        try_number = context["ti"].try_number
         return Upload(
-            service=service,
+            service=GraineBatches(
+                self.hook,
+                identity=identity,
+                campaign_id=self.campaign_id,
+                options=self._options(),
+                several=math.ceil(screening.accepted / self.batch_size) > 1,
+            ),
             contacts=contacts,
             batch_size=self.batch_size,
             resend_after=self.resend_after,
-            journal=journal,
-            clock=WallClock(),
+            memory=memory,
+            owner=try_number,
+            is_first=try_number <= 1,
+            clock=SuspendingClock() if self.deferrable else WallClock(),
             log=logging.getLogger(self.log.name),
+            doubt_ends=doubt_ends,
         ).run()
+
+    def _suspend(self, until: float, memory: Memory) -> NoReturn:
+        record = None if memory.is_shared else memory.read()
+        self.log.info("Giving the worker slot up for %.0f s, until the doubt is over", until - time.time())
+        self.hook.close()
+        self.defer(
+            trigger=PauseTrigger(
+                until, kept={"record": record.as_json() if record is not None else None, "doubt_ends": until}
+            ),
+            method_name="execute_resumed",
+        )
+        raise AssertionError("defer() raises")
 
     def _wait(self, batch_ids: list[str]) -> None:
         from airflow_provider_graine.hooks.graine_watch import BatchWatch, decide

@@ -1,85 +1,119 @@
-"""What an upload remembers from one try to the next, as far as the Airflow version can."""
+"""What an upload remembers from one try to the next, as far as the Airflow version and the author let it."""
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_graine.uploads.service import Sends
+from airflow_provider_graine.uploads.record import Memory, OwnMemory, PagedMemory, Record, SeveralMemories
+from airflow_provider_graine.uploads.service import SuspendedError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, ObjectStoragePath
 
-_KEY: Final = "graine_upload"
+    from airflow_provider_graine.uploads.identity import RunIdentity
+
+#: Seconds for which a deferrable task looks again by itself before it gives its slot up.
+_PATIENCE: Final = 15.0
 
 
-class TaskStateJournal:
+class TaskStateValues:
     """
-    Remembers in Airflow's task state store, which outlives a retry (Airflow 3.3 and later).
+    Airflow's task state store, which outlives a retry (Airflow 3.3 and later).
 
     :param store: ``context["task_state_store"]``
-    :param first_try: whether no try came before this one
     """
 
-    def __init__(self, store: Any, *, first_try: bool) -> None:
+    def __init__(self, store: Any) -> None:
         self._store = store
-        self._first_try = first_try
 
-    def read(self) -> Sends | None:
-        """Return what is remembered; nothing on a later try means that it was lost, as by a clear on Airflow 3.4."""
-        value = self._store.get(_KEY)
-        if isinstance(value, dict):
-            return Sends(count=int(value["count"]), last_at=float(value["last_at"]))
-        return Sends() if self._first_try else None
+    def get(self, key: str) -> Any:
+        """Return a value, or ``None``."""
+        return self._store.get(key)
 
-    def write(self, sends: Sends) -> None:
-        """Remember."""
-        self._store.set(_KEY, {"count": sends.count, "last_at": sends.last_at})
+    def set(self, key: str, value: Any) -> None:
+        """Store a value."""
+        self._store.set(key, value)
 
 
-class NoJournal:
+class LedgerValues:
     """
-    Airflow before 3.3: nothing outlives a try but the service itself.
+    A folder of small JSON files in object storage, one folder an upload; outlives whatever happens to Airflow.
 
-    :param first_try: whether no try came before this one
+    :param folder: the folder
     """
 
-    def __init__(self, *, first_try: bool) -> None:
-        self._first_try = first_try
+    def __init__(self, folder: ObjectStoragePath) -> None:
+        self._folder = folder
 
-    def read(self) -> Sends | None:
-        """Return that nothing was sent on the first try, and that nobody knows on a later one."""
-        return Sends() if self._first_try else None
+    def get(self, key: str) -> Any:
+        """Return a value, or ``None``."""
+        file = self._folder / f"{key}.json"
+        file.fs.invalidate_cache()
+        try:
+            with file.open("rb") as content:  # type: ignore[no-untyped-call]
+                return json.loads(content.read())
+        except FileNotFoundError:
+            return None
 
-    def write(self, sends: Sends) -> None:
-        """Do nothing."""
+    def set(self, key: str, value: Any) -> None:
+        """Store a value; the file appears whole or not at all."""
+        from airflow_provider_graine.results.landing import land
+
+        land(self._folder / f"{key}.json", [json.dumps(value).encode()], if_exists="replace")
 
 
-def open_journal(context: Context) -> TaskStateJournal | NoJournal:
+def open_memory(
+    context: Context, identity: RunIdentity, *, ledger_path: str | None, carried: Record | None = None
+) -> Memory:
     """
-    Choose the best memory there is, and note on the first try that nothing was sent yet.
+    Choose the memories there are, and note on the first try that nothing was sent yet.
 
     So a retry of a try that failed before it sent anything does not have to wait for what may not be listed yet.
 
     :param context: the task's context
+    :param identity: whose upload it is
+    :param ledger_path: folder for the ledger, where the author wants one
+    :param carried: what an earlier part of this try did, where nothing else remembers it
     """
-    store = context.get("task_state_store")
-    first_try = context["ti"].try_number <= 1
-    if store is None:
-        return NoJournal(first_try=first_try)
-    journal = TaskStateJournal(store, first_try=first_try)
-    if (remembered := journal.read()) is not None:
-        journal.write(remembered)
-    return journal
+    memories: list[Memory] = []
+    if (store := context.get("task_state_store")) is not None:
+        memories.append(PagedMemory(TaskStateValues(store), name=f"upload-{identity.generation}"))
+    if ledger_path:
+        from airflow.sdk import ObjectStoragePath
+
+        memories.append(PagedMemory(LedgerValues(ObjectStoragePath(ledger_path) / identity.key)))
+    if not memories:
+        return OwnMemory(carried)
+    memory = memories[0] if len(memories) == 1 else SeveralMemories(*memories)
+    try_number = context["ti"].try_number
+    if memory.read() is None and try_number <= 1:
+        memory.write(Record(owner=try_number))
+    return memory
 
 
 class WallClock:
-    """The machine's clock."""
+    """The machine's clock; a pause is slept through."""
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
         return time.time()
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, *, until: float) -> None:
         """Let time pass."""
+        time.sleep(seconds)
+
+
+class SuspendingClock(WallClock):
+    """The machine's clock for deferrable tasks: after some short pauses it suspends to the end of the doubt."""
+
+    def __init__(self) -> None:
+        self._slept = 0.0
+
+    def sleep(self, seconds: float, *, until: float) -> None:
+        """Let a short time pass, or raise."""
+        if self._slept + seconds > _PATIENCE:
+            raise SuspendedError(until)
+        self._slept += seconds
         time.sleep(seconds)

@@ -149,9 +149,7 @@ class GraineToObjectStorageOperator(BaseOperator):
                 rows=LineCounter(),
             )
         with self.hook.export_batch(batch_id) as download:
-            return land(
-                target, download.blocks, if_exists=self.if_exists, compress=self.compress, rows=CsvRowCounter()
-            )
+            return land(target, download.blocks, if_exists=self.if_exists, compress=self.compress, rows=CsvRowCounter())
 
     def _contacts(self, batch_id: str) -> Iterator[bytes]:
         lines: list[bytes] = []

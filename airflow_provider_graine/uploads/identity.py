@@ -20,17 +20,22 @@ class RunIdentity:
     :param run_id: the DAG run
     :param task_id: the task
     :param map_index: index of a mapped task, ``-1`` for others
+    :param generation: which of several wanted uploads of this task it is; 0 unless its author asked for another one
     """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
+    generation: int = 0
 
     @property
     def key(self) -> str:
         """A short name for the identity that no two tasks share."""
-        text = "\x00".join((self.dag_id, self.run_id, self.task_id, str(self.map_index)))
+        parts = [self.dag_id, self.run_id, self.task_id, str(self.map_index)]
+        if self.generation:
+            parts.append(str(self.generation))
+        text = "\x00".join(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def marked(self, metadata: Mapping[str, Any] | None, *, chunk: str | None = None) -> dict[str, Any]:

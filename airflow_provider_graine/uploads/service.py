@@ -1,4 +1,4 @@
-"""What the upload protocol needs of a service, of a memory and of a clock. Implemented elsewhere."""
+"""What the upload protocol needs of a service and of a clock. Implemented elsewhere."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from airflow_provider_graine.contacts.chunks import Chunk
 @dataclass(frozen=True, kw_only=True)
 class PlacedBatch:
     """
-    A batch of this upload, as the service knows it.
+    A batch, as the service knows it.
 
     :param batch_id: the service's id
     :param total: how many contacts it holds, or ``None`` where the service does not say
     :param status: the service's word for its state
+    :param is_marked: whether it carries the mark of this upload; ``False`` where the service returned no metadata at
+        all, so that nobody knows
     :param chunk: fingerprint of the contacts it was made from, or ``None`` where the service did not return it
     :param concurrency_limit: most parallel calls, where it has a limit of its own
     """
@@ -24,6 +26,7 @@ class PlacedBatch:
     batch_id: str
     total: int | None
     status: str
+    is_marked: bool = True
     chunk: str | None = None
     concurrency_limit: int | None = None
 
@@ -37,9 +40,17 @@ class BatchService(Protocol):
 
     def find(self) -> list[PlacedBatch]:
         """
-        Search the service, page by page to the end, for the batches of this upload.
+        Search the service, page by page to the end, for the batches of this upload and for those without any mark.
 
         :return: in the order in which they were created
+        """
+
+    def get(self, batch_id: str) -> PlacedBatch | None:
+        """
+        Read one batch, whether listings show it or not.
+
+        :param batch_id: the batch
+        :return: ``None`` where there is no such batch
         """
 
     def people(self, batch_id: str) -> Iterable[str]:
@@ -48,6 +59,13 @@ class BatchService(Protocol):
 
         :param batch_id: the batch
         :return: E.164 numbers
+        """
+
+    def check(self) -> None:
+        """
+        Make sure, before the first create, that calls are wanted.
+
+        :raises UploadError: when they are not
         """
 
     def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
@@ -61,27 +79,16 @@ class BatchService(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Sends:
+class SuspendedError(Exception):
     """
-    What is remembered of the sends of an upload.
+    The upload gives its place up until a doubt is over; no failure.
 
-    :param count: how many creates were begun and not proven undone
-    :param last_at: when the last one was begun, in seconds since the epoch
+    :param until: when it is to go on, in seconds since the epoch
     """
 
-    count: int = 0
-    last_at: float = 0.0
-
-
-class Journal(Protocol):
-    """Remembers sends from one try to the next, as far as the platform can."""
-
-    def read(self) -> Sends | None:
-        """Return what is remembered, or ``None`` where nothing can be known of earlier tries."""
-
-    def write(self, sends: Sends) -> None:
-        """Remember; must have taken effect when it returns."""
+    def __init__(self, until: float) -> None:
+        super().__init__(f"waits until {until:.0f}")
+        self.until = until
 
 
 class Clock(Protocol):
@@ -90,5 +97,11 @@ class Clock(Protocol):
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
 
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+    def sleep(self, seconds: float, *, until: float) -> None:
+        """
+        Let time pass between two looks.
+
+        :param seconds: until the next look
+        :param until: when the doubt ends, in seconds since the epoch
+        :raises SuspendedError: to come back when the doubt is over, in place of holding the place meanwhile
+        """
