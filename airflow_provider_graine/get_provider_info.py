@@ -31,7 +31,12 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.hooks.graine"]}],
         "operators": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.operators.graine"]}],
         "sensors": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.sensors.graine"]}],
-        "triggers": [{"integration-name": _GRAINE, "python-modules": [f"{_PACKAGE}.triggers.graine"]}],
+        "triggers": [
+            {
+                "integration-name": _GRAINE,
+                "python-modules": [f"{_PACKAGE}.triggers.graine", f"{_PACKAGE}.triggers.pause"],
+            }
+        ],
         "transfers": [
             {
                 "source-integration-name": "Common SQL",

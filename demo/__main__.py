@@ -30,7 +30,7 @@ RESULTS = WORK / "results"
 LOG = WORK / "airflow.log"
 FINAL = ("completed", "failed", "busy", "no_answer", "max_retries_reached", "skipped")
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 
 def main() -> int:
