@@ -1,5 +1,5 @@
 """
-A short list from another task is called tomorrow morning, held for a check, let go, and waited for by campaign.
+A short list from another task is called; the calls are held for a change of the campaign, go on, and are waited for.
 
 Needs a connection ``graine_default``.
 """
@@ -19,9 +19,15 @@ from airflow_provider_graine.operators.graine import (
 )
 from airflow_provider_graine.sensors.graine import GraineCampaignSensor
 
-with DAG(dag_id="example_graine_batch", description="Call a few people", schedule=None, tags=["graine", "example"]):
+with DAG(
+    dag_id="example_graine_batch",
+    description="Call a few people",
+    doc_md=__doc__,
+    schedule=None,
+    tags=["graine", "example"],
+):
 
-    @task
+    @task(show_return_value_in_logs=False)  # logs are no place for phone numbers
     def choose_people() -> list[dict[str, Any]]:
         """Return who is to be called; a list as short as this may travel as XCom."""
         return [
@@ -31,7 +37,7 @@ with DAG(dag_id="example_graine_batch", description="Call a few people", schedul
 
     create_campaign = GraineCreateCampaignOperator(
         task_id="create_campaign",
-        name="Callbacks {{ ds }}",
+        name="Callbacks {{ dag_run.run_after | ds }}",
         agent_id="agent_abc123",
         phone_numbers=["+918045678900"],
         timezone="Asia/Kolkata",
@@ -55,7 +61,7 @@ with DAG(dag_id="example_graine_batch", description="Call a few people", schedul
     resume = GraineResumeBatchOperator(task_id="resume", batch_id="{{ ti.xcom_pull('call_people')[0] }}")
 
     wait_for_campaign = GraineCampaignSensor(
-        task_id="wait_for_campaign", campaign_id=create_campaign.output, mode="reschedule", poke_interval=5
+        task_id="wait_for_campaign", campaign_id=create_campaign.output, mode="reschedule", poke_interval=30
     )
 
     call_people >> pause >> greet_in_english >> resume >> wait_for_campaign

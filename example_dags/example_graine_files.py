@@ -16,6 +16,7 @@ from airflow_provider_graine.transfers.object_storage_to_graine import ObjectSto
 with DAG(
     dag_id="example_graine_files",
     description="Call the people in a folder of files",
+    doc_md=__doc__,
     schedule=None,
     params={
         "people": Param("file:///tmp/graine/people/*.csv", description="Files of people, CSV, JSON lines or Parquet"),
@@ -26,7 +27,7 @@ with DAG(
 ):
     create_campaign = GraineCreateCampaignOperator(
         task_id="create_campaign",
-        name="Reminders {{ ds }}",
+        name="Reminders {{ dag_run.run_after | ds }}",
         agent_id="agent_abc123",
         phone_numbers=["+918045678900"],
         timezone="Asia/Kolkata",
@@ -45,7 +46,7 @@ with DAG(
         path="{{ params.people }}",
         suppress=["{{ params.do_not_call }}"],
         campaign_id=create_campaign.output,
-        on_invalid="fail",
+        on_invalid="fail",  # nobody is called while somebody who opted out is on the list; "skip" calls the others
         rejects_path="{{ params.results }}/rejected.csv",
     )
 

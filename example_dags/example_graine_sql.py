@@ -15,6 +15,7 @@ from airflow_provider_graine.transfers.sql_to_graine import SqlToGraineOperator
 with DAG(
     dag_id="example_graine_sql",
     description="Call the policy holders whose renewal is due",
+    doc_md=__doc__,
     schedule=None,
     params={
         "results": Param("file:///tmp/graine/results", description="Folder for results and rejected contacts"),
@@ -48,7 +49,7 @@ with DAG(
         rejects_path="{{ params.results }}/rejected.csv",
         wait_for_completion=True,
         deferrable=True,
-        poll_interval=5,
+        poll_interval=10,
     )
 
     GraineToObjectStorageOperator(

@@ -87,6 +87,7 @@ class _CallsEndSensor(BaseSensorOperator):
             return super().execute(context)
         if self.poke(context):
             return None
+        self.log.info("The triggerer waits, with a look every %g s", self.poke_interval)
         self.hook.close()
         self.defer(
             trigger=self._make_trigger(time.time() + self.timeout),

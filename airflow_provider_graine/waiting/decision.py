@@ -77,9 +77,11 @@ class Wait:
         statuses = Counter(part.status for part in parts)
         counts = counted(parts)
         totals = [part.total for part in parts]
-        line = summarized(counts, total=None if None in totals else sum(total or 0 for total in totals))
+        total = None if None in totals else sum(each or 0 for each in totals)
         if all(status in SUCCEEDED for status in statuses):
+            line = summarized(counts, total=total, ended=True)
             return Decision(step=Step.DONE, message=f"All calls are done. {line}", counts=counts)
+        line = summarized(counts, total=total)
         if all(status in SUCCEEDED | FAILED for status in statuses):
             return Decision(step=Step.FAILED, message=f"{self._ended_badly(parts)} {line}", counts=counts)
         if (late := self._timed_out(now)) is not None:
@@ -161,4 +163,4 @@ def _word(status: str) -> str:
 def _listed(statuses: Counter[str]) -> str:
     if statuses.total() == 1:
         return next(_word(status) for status in statuses)
-    return ", ".join(f"{number} {_word(status)}" for status, number in statuses.most_common())
+    return "batches: " + ", ".join(f"{number} {_word(status)}" for status, number in statuses.most_common())

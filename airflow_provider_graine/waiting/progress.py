@@ -40,15 +40,16 @@ def counted(parts: Iterable[Progress]) -> dict[str, int]:
     return {state: number for state, number in total.items() if number}
 
 
-def summarized(counts: Mapping[str, int], *, total: int | None) -> str:
+def summarized(counts: Mapping[str, int], *, total: int | None, ended: bool = False) -> str:
     """
     Say in one line how far the calls are.
 
     A batch's counters leave some states out (skipped, follow-ups, retries used up): what is missing to the total is
-    told as well.
+    told as "other".
 
     :param counts: contacts by state
     :param total: number of contacts, where known
+    :param ended: whether all of it has ended: then there is no share to tell
     """
     final = {state: counts[state] for state in FINAL_CONTACT_STATES if counts.get(state)}
     rest = {state: number for state, number in counts.items() if number and state not in final}
@@ -56,6 +57,9 @@ def summarized(counts: Mapping[str, int], *, total: int | None) -> str:
     if total is None:
         return ", ".join(parts)
     if (other := total - sum(counts.values())) > 0:
-        parts.append(f"{other} in states the service does not count")
-    share = f" ({sum(final.values()) / total:.0%})" if total else ""
-    return f"{sum(final.values())} of {total} contacts have an outcome{share}: {', '.join(parts) or 'no counts'}"
+        parts.append(f"{other} other")
+    listed = ", ".join(parts) or "no counts"
+    if ended:
+        return f"{total} contacts: {listed}"
+    share = f" ({100 * sum(final.values()) // total}%)" if total else ""
+    return f"{sum(final.values())} of {total} contacts have an outcome{share}: {listed}"

@@ -122,14 +122,22 @@ def test_an_error_that_waiting_cannot_mend_ends_it(error: Exception) -> None:
     [
         ({"pending": 2, "completed": 1, "no_answer": 1}, 4, "2 of 4 contacts have an outcome (50%): 1 completed, "
          "1 no answer, 2 pending"),
-        ({"completed": 8}, 10, "8 of 10 contacts have an outcome (80%): 8 completed, 2 in states the service does not "
-         "count"),
+        ({"completed": 8}, 10, "8 of 10 contacts have an outcome (80%): 8 completed, 2 other"),
         ({}, 0, "0 of 0 contacts have an outcome: no counts"),
         ({"completed": 8}, None, "8 completed"),
     ],
 )  # fmt: skip
 def test_progress_line(counts: dict[str, int], total: int | None, line: str) -> None:
     assert summarized(counts, total=total) == line
+
+
+def test_what_has_ended_is_told_without_a_share() -> None:
+    told = saw(batch("completed", completed=8)).message
+    assert told == "All calls are done. 10 contacts: 8 completed, 2 other"
+
+
+def test_a_share_is_not_rounded_up_to_all() -> None:
+    assert "(99%)" in summarized({"completed": 999, "retrying": 1}, total=1000)
 
 
 @pytest.mark.parametrize(

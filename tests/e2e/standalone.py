@@ -1,0 +1,204 @@
+"""A real Airflow with all its components, in a home of its own, for as long as a ``with`` block."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+
+_START_TIMEOUT = 180.0  # seconds; a start takes about twenty
+_STOP_TIMEOUT = 15.0
+_COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+
+
+class Standalone:
+    """
+    ``airflow standalone``, driven by its public REST API.
+
+    :param home: an empty folder, which becomes ``AIRFLOW_HOME``
+    :param dags: the DAGs folder
+    :param environment: more environment variables, such as connections
+    """
+
+    def __init__(self, home: Path, *, dags: Path, environment: Mapping[str, str]) -> None:
+        self.home = home
+        self.output = home / "standalone.log"
+        api_port, worker_log_port, trigger_log_port = _free_ports(3)
+        self.url = f"http://127.0.0.1:{api_port}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        self._environment = {
+            **inherited,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "NO_COLOR": "1",
+            "PYTHONWARNINGS": "default",  # deprecations are to be seen in the logs
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(api_port),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
+            **environment,
+        }
+        self._airflow: subprocess.Popen[bytes] | None = None
+        self._api = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+
+    # Life
+
+    def __enter__(self) -> Self:
+        with self.output.open("wb") as output:
+            self._airflow = subprocess.Popen(
+                [Path(sys.executable).with_name("airflow"), "standalone"],
+                env=self._environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its components outlive it: the session is what is ended
+            )
+        try:
+            self.wait_until(self._is_healthy, "Airflow is healthy", timeout=_START_TIMEOUT)
+            self._api.headers["Authorization"] = f"Bearer {self._api.get('/auth/token').json()['access_token']}"
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+        for process in self._processes():
+            process.terminate()
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        while (alive := self._processes()) and time.monotonic() < deadline:
+            psutil.wait_procs(alive, timeout=0.2)
+        while alive := self._processes():
+            for process in alive:
+                process.kill()
+            psutil.wait_procs(alive, timeout=1)
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._airflow is not None
+        self._airflow.poll()
+        return [process for process in psutil.process_iter() if _session(process) == self._airflow.pid]
+
+    def _is_healthy(self) -> bool:
+        assert self._airflow is not None
+        assert self._airflow.poll() is None, self._with_output("Airflow ended by itself")
+        try:
+            health = self._api.get("/api/v2/monitor/health")
+        except httpx.TransportError:
+            return False
+        return health.is_success and all(health.json()[part]["status"] == "healthy" for part in _COMPONENTS)
+
+    def wait_until(self, happened: Callable[[], bool], what: str, *, timeout: float) -> None:
+        """Wait for something to happen, and show what Airflow said where it does not."""
+        deadline = time.monotonic() + timeout
+        while not happened():
+            assert time.monotonic() < deadline, self._with_output(f"Not so after {timeout:.0f} s: {what}")
+            time.sleep(0.5)
+
+    def _with_output(self, message: str) -> str:
+        lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([message, *lines[-150:]])
+
+    # What a user does
+
+    def request(self, method: str, path: str, **how: Any) -> Any:
+        """Send a request to the public API and give the decoded answer."""
+        answer = self._api.request(method, f"/api/v2{path}", **how)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def knows(self, dag_id: str) -> bool:
+        return self._api.get(f"/api/v2/dags/{dag_id}").is_success
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> DagRun:
+        self.wait_until(lambda: self.knows(dag_id), f"the DAG {dag_id} is parsed", timeout=60)
+        run = self.request("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        return DagRun(self, dag_id=dag_id, run_id=run["dag_run_id"])
+
+
+class DagRun:
+    """One run of a DAG, seen through the API."""
+
+    def __init__(self, airflow: Standalone, *, dag_id: str, run_id: str) -> None:
+        self._airflow = airflow
+        self.dag_id = dag_id
+        self.run_id = run_id
+        self._path = f"/dags/{dag_id}/dagRuns/{run_id}"
+
+    def __repr__(self) -> str:
+        return f"{self.dag_id} {self.run_id}"
+
+    def state(self) -> str:
+        return str(self._airflow.request("GET", self._path)["state"])
+
+    def has_ended(self) -> bool:
+        return self.state() in {"success", "failed"}
+
+    def task_states(self) -> dict[str, str | None]:
+        listed = self._airflow.request("GET", f"{self._path}/taskInstances")["task_instances"]
+        return {instance["task_id"]: instance["state"] for instance in listed}
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        instance: dict[str, Any] = self._airflow.request("GET", f"{self._path}/taskInstances/{task_id}")
+        return instance
+
+    def xcoms(self, task_id: str) -> dict[str, Any]:
+        entries = f"{self._path}/taskInstances/{task_id}/xcomEntries"
+        keys = [entry["key"] for entry in self._airflow.request("GET", entries)["xcom_entries"]]
+        return {key: self._airflow.request("GET", f"{entries}/{key}")["value"] for key in keys}
+
+    def log(self, task_id: str, *, attempt: int = 1) -> list[dict[str, Any]]:
+        """Give the structured log lines, those of the trigger included."""
+        path = f"{self._path}/taskInstances/{task_id}/logs/{attempt}"
+        lines: list[dict[str, Any]] = self._airflow.request("GET", path, params={"full_content": True})["content"]
+        return lines
+
+    def failures(self) -> str:
+        """Tell which tasks failed, with the ends of their logs; empty where none did."""
+        told = []
+        for task_id, state in self.task_states().items():
+            if state == "failed":
+                lines = self.log(task_id, attempt=self.task(task_id)["try_number"])[-25:]
+                told.append("\n".join([f"{self.dag_id}.{task_id}", *(_readable(line) for line in lines)]))
+        return "\n\n".join(told)
+
+    def clear(self, task_id: str) -> None:
+        """Clear one finished task, as from its page."""
+        body = {"dag_run_id": self.run_id, "task_ids": [task_id], "dry_run": False, "only_failed": False}
+        self._airflow.request("POST", f"/dags/{self.dag_id}/clearTaskInstances", json=body)
+
+
+def _readable(line: dict[str, Any]) -> str:
+    errors = [f"\n    {error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or ()]
+    return f"  {line['event']}{''.join(errors)}"
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else os.getsid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return None
+
+
+def _free_ports(number: int) -> list[int]:
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.socket()) for _ in range(number)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
