@@ -13,7 +13,9 @@ _FIRST = (
     "Aarav Aditi Amit Ananya Arjun Deepa Farhan Gauri Harish Ishaan Kavya Kiran Lakshmi Manoj Meera Nikhil Pooja Priya "
     "Rahul Rajesh Ravi Rohan Sanjay Shreya Sunita Tara Varun Vikram Yash Zoya"
 ).split()
-_LAST = "Agarwal Bose Chopra Das Desai Gupta Iyer Jain Joshi Kapoor Khan Mehta Nair Patel Rao Reddy Sharma Singh".split()
+_LAST = (
+    "Agarwal Bose Chopra Das Desai Gupta Iyer Jain Joshi Kapoor Khan Mehta Nair Patel Rao Reddy Sharma Singh"
+).split()
 _PLANS = ("Basic Health", "Family Floater", "Senior Care", "Top-up Plus")
 _BROKEN = ("12345", "n/a", "+91 98765", "98-76-54", "+0 9876543210", "unknown", "++919876543210", "call office")
 

@@ -99,12 +99,8 @@ def test_query_is_read_through_a_server_side_cursor(insured: PostgresHook) -> No
 
 
 def test_query_given_up_halfway_leaves_the_server_usable(insured: PostgresHook) -> None:
-    with (
-        pytest.raises(RuntimeError, match="enough"),
-        query("SELECT generate_series(1, 1000000)", conn_id="warehouse") as (_, rows),
-    ):
+    with query("SELECT generate_series(1, 1000000)", conn_id="warehouse") as (_, rows):
         next(rows)
-        raise RuntimeError("enough")
     assert insured.get_first("SELECT count(*) FROM insured")[0] == 2500
 
 
