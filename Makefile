@@ -6,10 +6,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST := $(VENV)-3.1
 ARGS ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
+PIP := -m pip --disable-pip-version-check --no-input --quiet --quiet
 SAY := @printf '\n==> %s\n'
 
 # Airflow takes three times as long to start without .pyc files, and another PYTHONPATH brings other packages in.
@@ -17,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-real e2e check format pins clean
+.PHONY: help demo test test-real e2e crash check format pins clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,8 +28,8 @@ demo: $(VENV)/.demo-ready ## Run the main job on embedded parts: people in, call
 	@$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
-	$(SAY) "Tests (those marked real and e2e have their own targets: make test-real, make e2e)"
-	@$(BIN)/python -m pytest -m "not real and not e2e" $(ARGS)
+	$(SAY) "Tests (those marked real, e2e and crash have their own targets: make test-real, make e2e, make crash)"
+	@$(BIN)/python -m pytest -m "not real and not e2e and not crash" $(ARGS)
 
 test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S3 server, started by the tests
 	$(SAY) "Tests on a real PostgreSQL and a real S3 server"
@@ -37,6 +38,15 @@ test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S
 e2e: $(VENV)/.dev-ready ## Run the tests on a real Airflow (scheduler, triggerer, API server), started by the tests
 	$(SAY) "Tests on a real Airflow"
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
+
+crash: $(VENV)/.dev-ready $(OLDEST)/.ready ## Kill tasks at every step of an upload and retry them, on the newest and the oldest Airflow
+	$(SAY) "Killed uploads, on the newest and the oldest supported Airflow at the same time"
+	@mkdir -p .work
+	@$(OLDEST)/bin/python -m pytest tests/crash $(ARGS) >.work/crash-oldest.log 2>&1 & oldest=$$!; \
+	trap 'kill $$oldest' INT TERM; \
+	$(BIN)/python -m pytest tests/crash $(ARGS); newest=$$?; \
+	wait $$oldest; oldest=$$?; \
+	cat .work/crash-oldest.log; exit $$((newest || oldest))
 
 check: $(VENV)/.dev-ready ## Lint, formatting, types
 	$(SAY) "ruff check"
@@ -51,32 +61,35 @@ format: $(VENV)/.dev-ready ## Format the code and sort the imports
 	@$(BIN)/ruff format .
 
 pins: $(VENV)-pins/.ready ## Write requirements/*.txt anew from pyproject.toml and *.in (newest versions: UPGRADE=--upgrade)
-	@for set in dev demo; do \
-	  if [ $$set = dev ]; then inputs="requirements/demo.in requirements/dev.in"; \
-	  else inputs="requirements/demo.in --constraints requirements/dev.txt"; fi; \
+	@for set in dev demo airflow-3.1; do \
+	  case $$set in \
+	    dev) inputs="requirements/demo.in requirements/dev.in" ;; \
+	    demo) inputs="requirements/demo.in --constraints requirements/dev.txt" ;; \
+	    *) inputs="requirements/$$set.in" ;; \
+	  esac; \
 	  $(VENV)-pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make pins" $(UPGRADE) \
 	    --extra sandbox pyproject.toml $$inputs --output-file requirements/$$set.txt || exit 1; \
 	done
-	@wc -l requirements/dev.txt requirements/demo.txt
+	@wc -l requirements/*.txt
 
 clean: ## Remove what these targets have made
-	rm -rf $(VENV) $(VENV)-pins build dist .demo .work .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-pins $(OLDEST) build dist .demo .work .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find airflow_provider_graine demo example_dags tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.created:
+%/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." \
 	       "Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
-	$(SAY) "Creating $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV)
+	$(SAY) "Creating $(@D) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(@D)
 	@touch $@
 
 # $(call install,<requirements file>): the pinned packages, byte-compiled, then this package as it lies here.
 define install
 	$(SAY) "Installing the $$(grep -c '==' $(1)) packages pinned in $(1); takes some minutes the first time"
-	@$(PIP) install --require-hashes --requirement $(1)
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(@D)/bin/python $(PIP) install --require-hashes --requirement $(1)
+	@$(@D)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
 endef
 
 $(VENV)/.demo-ready: requirements/demo.txt pyproject.toml | $(VENV)/.created
@@ -87,6 +100,10 @@ $(VENV)/.demo-ready: requirements/demo.txt pyproject.toml | $(VENV)/.created
 $(VENV)/.dev-ready: requirements/dev.txt pyproject.toml | $(VENV)/.created
 	$(call install,requirements/dev.txt)
 	@touch $(VENV)/.demo-ready $@
+
+$(OLDEST)/.ready: requirements/airflow-3.1.txt pyproject.toml | $(OLDEST)/.created
+	$(call install,requirements/airflow-3.1.txt)
+	@touch $@
 
 $(VENV)-pins/.ready:
 	@$(PYTHON) -m venv $(VENV)-pins

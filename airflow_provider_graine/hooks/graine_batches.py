@@ -25,7 +25,6 @@ class GraineBatches:
     :param identity: whose upload it is
     :param campaign_id: the campaign
     :param options: the other fields of ``POST /batches/``, as the author gave them
-    :param several: whether the list becomes more than one batch
     """
 
     def __init__(
@@ -35,13 +34,11 @@ class GraineBatches:
         identity: RunIdentity,
         campaign_id: str,
         options: Mapping[str, Any],
-        several: bool,
     ) -> None:
         self._hook = hook
         self._identity = identity
         self._campaign_id = campaign_id
         self._options = options
-        self._several = several
         self._foreign: set[str] = set()
 
     @cached_property
@@ -67,9 +64,9 @@ class GraineBatches:
 
     @cached_property
     def limit_to_share(self) -> int | None:
-        """The author's limit, unless there is one batch only or the campaign caps all its batches that low itself."""
+        """The author's limit, unless the campaign caps all its batches that low itself."""
         limit = self._options.get("concurrency_limit")
-        if limit is None or not self._several:
+        if limit is None:
             return None
         cap = (self._campaign.metadata or {}).get("concurrency_limit") if self._campaign else None
         return None if isinstance(cap, int) and cap <= limit else limit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import tempfile
 import time
 from abc import abstractmethod
@@ -192,8 +191,10 @@ class GraineUploadOperator(BaseOperator):
         from airflow_provider_graine.operators.upload_memory import open_memory
         from airflow_provider_graine.uploads.service import SuspendedError
 
-        identity = run_identity(context, redial_with_retries=self.retries if self.on_rerun == "redial" else None)
-        memory = open_memory(context, identity, ledger_path=self.ledger_path, carried=carried)
+        identity = run_identity(context, redial=self.on_rerun == "redial")
+        memory = open_memory(
+            context, identity, ledger_path=self.ledger_path, is_resumed=doubt_ends is not None, carried=carried
+        )
         self._check_arguments()
         with ContactList(
             phone_column=self.phone_column,
@@ -335,13 +336,11 @@ class GraineUploadOperator(BaseOperator):
                 identity=identity,
                 campaign_id=self.campaign_id,
                 options=self._options(),
-                several=math.ceil(screening.accepted / self.batch_size) > 1,
             ),
             contacts=contacts,
             batch_size=self.batch_size,
             resend_after=self.resend_after,
             memory=memory,
-            owner=try_number,
             is_first=try_number <= 1,
             clock=SuspendingClock() if self.deferrable else WallClock(),
             log=logging.getLogger(self.log.name),
@@ -374,6 +373,7 @@ class GraineUploadOperator(BaseOperator):
             if decision.step is Step.FAILED:
                 raise WaitError(decision.message)
             if self.deferrable:
+                self.log.info("The triggerer waits, with a look every %g s", self.poll_interval)
                 self.hook.close()
                 self.defer(
                     trigger=GraineBatchTrigger(

@@ -10,20 +10,22 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def run_identity(context: Context, *, redial_with_retries: int | None = None) -> RunIdentity:
+def run_identity(context: Context, *, redial: bool = False) -> RunIdentity:
     """
     Read the identity that all tries of a task share.
 
+    The generation is ``max_tries`` as it is: a clear raises it, by the tries made so far, and nothing else changes it,
+    not even another number of retries in the DAG.
+
     :param context: the task's context
-    :param redial_with_retries: where a clear is to be an upload of its own: the task's ``retries``. A clear raises
-        ``max_tries`` to the tries made so far plus the retries, so that all tries after one clear share a generation
+    :param redial: whether a clear asks for an upload of its own
     """
     ti = context["ti"]
-    generation = 0 if redial_with_retries is None else max(0, ti.max_tries - redial_with_retries)
     return RunIdentity(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
         task_id=ti.task_id,
-        map_index=ti.map_index if ti.map_index is not None else -1,
-        generation=generation,
+        map_index=ti.map_index if isinstance(ti.map_index, int) else -1,
+        generation=ti.max_tries,
+        is_for_generation=redial,
     )

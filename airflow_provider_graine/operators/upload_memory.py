@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_graine.exceptions import UploadError
 from airflow_provider_graine.uploads.record import Memory, OwnMemory, PagedMemory, Record, SeveralMemories
 from airflow_provider_graine.uploads.service import SuspendedError
 
@@ -33,8 +35,22 @@ class TaskStateValues:
         return self._store.get(key)
 
     def set(self, key: str, value: Any) -> None:
-        """Store a value."""
-        self._store.set(key, value)
+        """
+        Store a value.
+
+        :raises UploadError: when Airflow has given the task to a later try, and takes nothing from this one
+        """
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        try:
+            self._store.set(key, value)
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") != HTTPStatus.NOT_FOUND:
+                raise
+            raise UploadError(
+                "Airflow does not know this try any more: a later one has taken over, and this one sends nothing more. "
+                "Nothing is wrong with the upload: look at the later try."
+            ) from None
 
 
 class LedgerValues:
@@ -65,7 +81,12 @@ class LedgerValues:
 
 
 def open_memory(
-    context: Context, identity: RunIdentity, *, ledger_path: str | None, carried: Record | None = None
+    context: Context,
+    identity: RunIdentity,
+    *,
+    ledger_path: str | None,
+    is_resumed: bool = False,
+    carried: Record | None = None,
 ) -> Memory:
     """
     Choose the memories there are, and note on the first try that nothing was sent yet.
@@ -75,21 +96,23 @@ def open_memory(
     :param context: the task's context
     :param identity: whose upload it is
     :param ledger_path: folder for the ledger, where the author wants one
+    :param is_resumed: whether an earlier part of this try may have sent something
     :param carried: what an earlier part of this try did, where nothing else remembers it
     """
+    try_number = context["ti"].try_number
     memories: list[Memory] = []
     if (store := context.get("task_state_store")) is not None:
-        memories.append(PagedMemory(TaskStateValues(store), name=f"upload-{identity.generation}"))
+        memories.append(PagedMemory(TaskStateValues(store), owner=try_number, name=identity.upload))
     if ledger_path:
         from airflow.sdk import ObjectStoragePath
 
-        memories.append(PagedMemory(LedgerValues(ObjectStoragePath(ledger_path) / identity.key)))
+        ledger = LedgerValues(ObjectStoragePath(ledger_path) / identity.key)
+        memories.append(PagedMemory(ledger, owner=try_number, name=identity.upload))
     if not memories:
         return OwnMemory(carried)
     memory = memories[0] if len(memories) == 1 else SeveralMemories(*memories)
-    try_number = context["ti"].try_number
-    if memory.read() is None and try_number <= 1:
-        memory.write(Record(owner=try_number))
+    if try_number <= 1 and not is_resumed and memory.read() is None:
+        memory.write(Record())
     return memory
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 RUN_KEY: Final = "airflow_run_key"
 CHUNK_KEY: Final = "airflow_chunk"
+GENERATION_KEY: Final = "airflow_generation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,8 @@ class RunIdentity:
     :param run_id: the DAG run
     :param task_id: the task
     :param map_index: index of a mapped task, ``-1`` for others
-    :param generation: which of several wanted uploads of this task it is; 0 unless its author asked for another one
+    :param generation: a number that stays the same from one try to the next unless somebody cleared the task
+    :param is_for_generation: whether each generation is an upload of its own; otherwise all are one
     """
 
     dag_id: str
@@ -28,15 +31,18 @@ class RunIdentity:
     task_id: str
     map_index: int = -1
     generation: int = 0
+    is_for_generation: bool = False
 
     @property
     def key(self) -> str:
-        """A short name for the identity that no two tasks share."""
-        parts = [self.dag_id, self.run_id, self.task_id, str(self.map_index)]
-        if self.generation:
-            parts.append(str(self.generation))
-        text = "\x00".join(parts)
+        """A short name for the task of the run that no two share."""
+        text = json.dumps([self.dag_id, self.run_id, self.task_id, self.map_index])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def upload(self) -> str:
+        """What to call this upload among those of the task."""
+        return f"upload-{self.generation}" if self.is_for_generation else "upload"
 
     def marked(self, metadata: Mapping[str, Any] | None, *, chunk: str | None = None) -> dict[str, Any]:
         """
@@ -52,6 +58,7 @@ class RunIdentity:
             "airflow_run_id": self.run_id,
             "airflow_task_id": self.task_id,
             "airflow_map_index": self.map_index,
+            GENERATION_KEY: self.generation,
         }
         if chunk is not None:
             marks[CHUNK_KEY] = chunk
@@ -63,4 +70,6 @@ class RunIdentity:
 
         :param metadata: as the service returns it
         """
-        return bool(metadata) and metadata is not None and metadata.get(RUN_KEY) == self.key
+        if not metadata or metadata.get(RUN_KEY) != self.key:
+            return False
+        return not self.is_for_generation or metadata.get(GENERATION_KEY) in (None, self.generation)

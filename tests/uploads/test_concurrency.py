@@ -1,0 +1,26 @@
+"""Parallel calls shared out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_graine.exceptions import ConfigurationError
+from airflow_provider_graine.uploads.concurrency import shared_out
+
+
+@given(limit=st.integers(1, 200), taken=st.integers(0, 200), batches=st.integers(0, 50))
+@settings(derandomize=True, max_examples=300, database=None)
+def test_shares_add_up_to_what_is_left_and_nobody_goes_without(limit: int, taken: int, batches: int) -> None:
+    if limit - taken < batches:
+        with pytest.raises(ConfigurationError, match=f"needs {batches} more batches"):
+            shared_out(limit, taken=taken, batches=batches)
+        return
+    if not batches:
+        return
+    shares = shared_out(limit, taken=taken, batches=batches)
+    assert len(shares) == batches
+    assert sum(shares) == limit - taken
+    assert min(shares) >= 1
+    assert max(shares) - min(shares) <= 1

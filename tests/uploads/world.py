@@ -1,0 +1,465 @@
+"""
+A calling service, its clock and the tries of a task, simulated: deterministic, in memory, thousands of steps a second.
+
+What is assumed of the service, and what the protocol's promise therefore rests on:
+
+* **A send is listed within** ``resend_after``: how long the service takes to store a batch after the client gave up
+  (where the client died: after the intent), plus how long its listings lag, is less than that.
+* A single read by id shows a batch as soon as it is stored, and lists everybody on it.
+* A batch without metadata that has people of this list on it was there before the upload began, or is of this upload.
+  One that has none of them on it cannot be known again, is not returned, and its parallel calls are not counted.
+* What is written to a memory is seen by the next read, of any try; a memory loses all or nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+from airflow_provider_graine.contacts.chunks import Chunk
+from airflow_provider_graine.exceptions import (
+    AuthenticationError,
+    CallingError,
+    NotFoundError,
+    ServiceUnavailableError,
+    UnclearOutcomeError,
+)
+from airflow_provider_graine.operators.upload_memory import open_memory
+from airflow_provider_graine.uploads.identity import RunIdentity
+from airflow_provider_graine.uploads.protocol import Upload, Uploaded
+from airflow_provider_graine.uploads.record import Memory, OwnMemory, PagedMemory, Record, SeveralMemories
+from airflow_provider_graine.uploads.service import PlacedBatch, SuspendedError
+
+RESEND_AFTER = 300.0
+LONGEST_LAG = 150.0
+LONGEST_LATE = 100.0
+IDENTITY = RunIdentity(dag_id="d", run_id="r", task_id="t")
+
+Person = tuple[str, str]
+"""Phone number and name."""
+
+
+def people(*numbers: int, name: str = "Person") -> list[Person]:
+    return [(f"+9198765{number:05}", f"{name} {number}") for number in numbers]
+
+
+class Died(BaseException):
+    """The process is killed here."""
+
+
+class PlainList:
+    """Stands in for the contact list, which takes too long to make for thousands of schedules."""
+
+    def __init__(self, contacts: Iterable[Person]) -> None:
+        self._contacts = list(contacts)
+        self._excluded: set[str] = set()
+
+    def remaining(self) -> int:
+        return sum(number not in self._excluded for number, _ in self._contacts)
+
+    def exclude(self, phone_numbers: Iterable[str]) -> int:
+        met = {number for number, _ in self._contacts} & set(phone_numbers) - self._excluded
+        self._excluded |= met
+        return len(met)
+
+    def exclude_chunks(self, spans: Iterable[tuple[int, int]]) -> None:
+        for first, last in spans:
+            self._excluded |= {number for number, _ in self._contacts[first - 1 : last]}
+
+    def vanished(self, phone_numbers: Iterable[str]) -> int:
+        return len(set(phone_numbers) - {number for number, _ in self._contacts})
+
+    def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
+        rows = [
+            (number, json.dumps(contact(number, name), separators=(",", ":")), row)
+            for row, (number, name) in enumerate(self._contacts, 1)
+            if everybody or number not in self._excluded
+        ]
+        return (self._chunk(start // size, rows[start : start + size]) for start in range(0, len(rows), size))
+
+    @staticmethod
+    def _chunk(index: int, rows: list[tuple[str, str, int]]) -> Chunk:
+        body = "[" + ",".join(text for _, text, _ in rows) + "]"
+        fingerprint = hashlib.sha256("\n".join(text for _, text, _ in sorted(rows)).encode()).hexdigest()
+        return Chunk(index, len(rows), body.encode(), fingerprint, (rows[0][2], rows[-1][2]))
+
+
+def contact(number: str, name: str) -> dict[str, Any]:
+    return {"phone_number": number, "call_variables": {"callee_name": name}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """
+    What becomes of one create.
+
+    :param what: ``answered``, ``answer lost``, ``not processed``, ``late`` (stored after the client gave up),
+        ``refused``, ``unknown`` (404), ``not sent``, ``partial``, ``empty`` (nobody is stored), ``too large`` (413)
+    :param late: seconds from giving up to storing
+    :param lag: seconds for which listings do not show the batch
+    """
+
+    what: str = "answered"
+    late: float = 0.0
+    lag: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Stored:
+    batch_id: str
+    numbers: list[str]
+    at: float
+    lag: float = 0.0
+    chunk: str | None = None
+    limit: int | None = None
+    is_ours: bool = True
+
+
+@dataclass(kw_only=True)
+class Send:
+    """A create that got no clear answer."""
+
+    numbers: set[str]
+    at: float
+    was_stored: bool = False
+
+
+@dataclass(kw_only=True)
+class World:
+    """
+    The service, the clock, and what the platform remembers.
+
+    :param fates: what becomes of the creates, in turn; then all are answered
+    :param has_metadata: whether the service returns what was stored with a batch
+    :param hidden_limit: most contacts on a batch; more are answered with 413
+    :param author_limit: most parallel calls the author allows
+    :param unreadable: numbers of the reads that fail
+    :param read_takes: seconds
+    :param standstill: seconds for which a process may stand still between its intent and its send
+    :param timeout: seconds after which a client gives a create up
+    """
+
+    fates: list[Fate] = field(default_factory=list)
+    has_metadata: bool = True
+    hidden_limit: int | None = None
+    author_limit: int | None = None
+    unreadable: frozenset[int] = frozenset()
+    read_takes: float = 0.2
+    standstill: float = 0.0
+    timeout: float = 30.0
+    now: float = 1_000_000.0
+    batches: list[Stored] = field(default_factory=list)
+    unclear: list[Send] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    creates: int = 0
+    reads: int = 0
+    was_partial: bool = False
+    has_forgotten: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
+    ledger: dict[str, Any] = field(default_factory=dict)
+    on_step: Callable[[str], None] = lambda name: None
+    _coming: list[tuple[float, Stored, Send]] = field(default_factory=list)
+
+    def step(self, name: str) -> None:
+        """A point at which a process may die or be stopped."""
+        self.steps.append(name)
+        self.on_step(name)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        for entry in sorted(self._coming, key=lambda entry: entry[0]):
+            if entry[0] <= self.now:
+                self._coming.remove(entry)
+                self.store(replace(entry[1], at=entry[0]))
+                entry[2].was_stored = True
+
+    def store(self, batch: Stored) -> None:
+        ours = [other for other in self.batches if other.is_ours]
+        if twice := {number for other in ours for number in other.numbers} & set(batch.numbers):
+            self.wrong.append(f"{len(twice)} people are on a second batch")
+        if self.author_limit is not None and self.has_metadata:
+            limits = [other.limit or self.author_limit for other in [*ours, batch]]
+            if sum(limits) > self.author_limit:
+                self.wrong.append(f"parallel calls: {limits} are more than {self.author_limit}")
+        self.batches.append(batch)
+
+    def store_later(self, at: float, batch: Stored, send: Send) -> None:
+        self._coming.append((at, batch, send))
+
+    @property
+    def ours(self) -> list[Stored]:
+        return [batch for batch in self.batches if batch.is_ours]
+
+    @property
+    def dialled(self) -> list[str]:
+        return [number for batch in self.ours for number in batch.numbers]
+
+
+class Service:
+    """The service of a world, as the upload protocol sees it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def limit_to_share(self) -> int | None:
+        return self._world.author_limit
+
+    def check(self) -> None:
+        self._world.step("check")
+
+    def find(self) -> list[PlacedBatch]:
+        world = self._world
+        with _Reading(world, "find"):
+            listed = [batch for batch in world.batches if batch.at + batch.lag <= world.now]
+        return [
+            self._placed(batch)
+            for batch in sorted(listed, key=lambda batch: batch.at)
+            if batch.is_ours or not world.has_metadata  # a mark of another upload
+        ]
+
+    def get(self, batch_id: str) -> PlacedBatch | None:
+        with _Reading(self._world, "get"):
+            return next((self._placed(batch) for batch in self._world.batches if batch.batch_id == batch_id), None)
+
+    def people(self, batch_id: str) -> Iterable[str]:
+        with _Reading(self._world, "people"):
+            return next(list(batch.numbers) for batch in self._world.batches if batch.batch_id == batch_id)
+
+    def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
+        world = self._world
+        numbers = chunk.phone_numbers()
+        fate = world.fates[world.creates] if world.creates < len(world.fates) else Fate()
+        world.creates += 1
+        for send in world.unclear:
+            is_in_doubt = world.now - send.at < RESEND_AFTER - world.standstill
+            if not send.was_stored and send.numbers & set(numbers) and is_in_doubt:
+                world.wrong.append(f"sent again {world.now - send.at:.0f} s after an unclear send")
+        world.step("before the send")
+        if fate.what == "not sent":
+            raise ServiceUnavailableError("The service cannot be reached. Nothing was sent.")
+        if fate.what == "refused":
+            raise AuthenticationError("The token is not accepted.", status_code=401)
+        if fate.what == "unknown":
+            raise NotFoundError("There is no such campaign.", status_code=404)
+        is_too_large = len(numbers) > (world.hidden_limit or len(numbers))
+        is_too_large |= fate.what == "too large" and len(numbers) > 1
+        if fate.what == "partial" and len(numbers) > 1:
+            world.was_partial = True
+            numbers = numbers[: len(numbers) - 1]
+        if fate.what == "empty":
+            world.was_partial, numbers = True, []
+        batch = Stored(
+            batch_id=f"btc_{world.creates}",
+            numbers=numbers,
+            at=world.now,
+            lag=fate.lag,
+            chunk=chunk.fingerprint,
+            limit=concurrency_limit,
+        )
+        send = Send(numbers=set(numbers), at=world.now)
+        world.unclear.append(send)
+        if not is_too_large:
+            if fate.what == "late":
+                world.store_later(world.now + world.timeout + fate.late, batch, send)
+            elif fate.what != "not processed":
+                world.store(batch)
+                send.was_stored = True
+        world.step("before the answer")
+        if is_too_large:
+            world.pass_time(1.0)
+            raise UnclearOutcomeError("POST was answered with 413.", status_code=413)
+        if fate.what in ("answer lost", "late", "not processed"):
+            world.pass_time(world.timeout)
+            raise UnclearOutcomeError("POST got no answer: it may or may not have been carried out.")
+        world.pass_time(1.0)
+        world.unclear.remove(send)
+        placed = replace(self._placed(batch), is_marked=True, chunk=chunk.fingerprint, concurrency_limit=None)
+        world.step("after the answer")
+        return placed
+
+    def _placed(self, batch: Stored) -> PlacedBatch:
+        has_metadata = self._world.has_metadata
+        return PlacedBatch(
+            batch_id=batch.batch_id,
+            total=len(batch.numbers),
+            status="in_progress",
+            is_marked=has_metadata and batch.is_ours,
+            chunk=batch.chunk if has_metadata else None,
+            concurrency_limit=batch.limit,
+        )
+
+
+class _Reading:
+    """A read shows what was so when it began; it takes time, and may fail."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
+
+    def __enter__(self) -> None:
+        self._world.reads += 1
+        self._world.step(self._name)
+        if self._world.reads in self._world.unreadable:
+            raise ServiceUnavailableError("The service cannot be reached.")
+
+    def __exit__(self, *error: object) -> None:
+        self._world.pass_time(self._world.read_takes)
+
+
+class Values:
+    """A store of small values; a process may die on either side of a write."""
+
+    def __init__(self, world: World, values: dict[str, Any]) -> None:
+        self._world, self._values = world, values
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._world.step("remembered")
+        return json.loads(json.dumps(self._values.get(key, default)))
+
+    def set(self, key: str, value: Any) -> None:
+        self._world.step("before remembering")
+        self._values[key] = json.loads(json.dumps(value))
+        self._world.step("after remembering")
+
+
+class SimulatedClock:
+    """The world's clock; with patience it suspends, as that of deferrable tasks does."""
+
+    def __init__(self, world: World, patience: float | None) -> None:
+        self._world, self._patience = world, patience
+
+    def now(self) -> float:
+        return self._world.now
+
+    def sleep(self, seconds: float, *, until: float) -> None:
+        if self._patience is not None:
+            self._patience -= seconds
+            if self._patience < 0:
+                raise SuspendedError(until)
+        self._world.step("asleep")
+        self._world.pass_time(seconds)
+        self._world.step("awake")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """
+    One try of the task.
+
+    :param number: from 1
+    :param contacts: the source, as it is now
+    :param batch_size: most contacts on a batch
+    :param memory: ``state`` (Airflow's), ``none``, or ``state and ledger``
+    :param patience: seconds before it suspends, or ``None`` where it sleeps
+    :param forgets: whether the task state is wiped while it is suspended
+    """
+
+    number: int
+    contacts: list[Person]
+    batch_size: int = 3
+    memory: str = "state"
+    patience: float | None = None
+    forgets: bool = False
+
+    def run(self, world: World) -> Uploaded:
+        """Run it as the operators do, suspended parts and all."""
+        record: Record | None = None
+        doubt_ends: float | None = None
+        has_forgotten = False
+        while True:
+            memory = self._memory(world, record, is_resumed=doubt_ends is not None)
+            try:
+                return Upload(
+                    service=Service(world),
+                    contacts=PlainList(self.contacts),  # type: ignore[arg-type]
+                    batch_size=self.batch_size,
+                    resend_after=RESEND_AFTER,
+                    memory=memory,
+                    is_first=self.number <= 1,
+                    clock=SimulatedClock(world, self.patience),
+                    log=_log_of(world),
+                    doubt_ends=doubt_ends,
+                ).run()
+            except SuspendedError as suspended:
+                kept = None if memory.is_shared else memory.read()
+                record = None if kept is None else Record.from_json(json.loads(json.dumps(kept.as_json())))
+                doubt_ends = suspended.until
+                world.step("suspended")
+                world.pass_time(max(1.0, doubt_ends - world.now))
+                if self.forgets and not has_forgotten:
+                    has_forgotten = True
+                    world.state.clear()
+                    world.has_forgotten |= self.memory == "state"
+
+    def _memory(self, world: World, carried: Record | None, *, is_resumed: bool) -> Memory:
+        if self.memory == "state and ledger":
+            both = SeveralMemories(
+                PagedMemory(Values(world, world.state), owner=self.number),
+                PagedMemory(Values(world, world.ledger), owner=self.number),
+            )
+            if self.number <= 1 and not is_resumed and both.read() is None:
+                both.write(Record())
+            return both
+        store = Values(world, world.state) if self.memory == "state" else None
+        context: Any = {"ti": SimpleNamespace(try_number=self.number), "task_state_store": store}
+        memory = open_memory(context, IDENTITY, ledger_path=None, is_resumed=is_resumed, carried=carried)
+        assert isinstance(memory, OwnMemory if store is None else PagedMemory)
+        return memory
+
+    def attempt(self, world: World) -> Uploaded | BaseException:
+        """Run it; return how it ended, and note what is wrong about that."""
+        said = len(world.said)
+        try:
+            uploaded = self.run(world)
+        except (Died, CallingError) as error:
+            self._judge_failure(world, error, world.said[said:])
+            return error
+        self._judge_success(world, uploaded)
+        return uploaded
+
+    def _judge_success(self, world: World, uploaded: Uploaded) -> None:
+        returned = [batch.batch_id for batch in uploaded.batches]
+        numbers = [number for batch in world.ours if batch.batch_id in returned for number in batch.numbers]
+        if lost := {number for number, _ in self.contacts} - set(numbers):
+            world.wrong.append(f"{len(lost)} people are on no batch that was returned")
+        if foreign := set(returned) - {batch.batch_id for batch in world.ours}:
+            world.wrong.append(f"batches of others were returned: {foreign}")
+        if len(returned) != len(set(returned)):
+            world.wrong.append("a batch was returned twice")
+        for batch in world.ours:
+            # Without a memory nobody waits for batches that hold only people who are no longer in the source.
+            # Without metadata, nothing tells that a batch with none of the people is ours.
+            is_listed = batch.at + batch.lag <= world.now - 20 * world.read_takes
+            may_be_missed = not set(batch.numbers) & {number for number, _ in self.contacts} and (
+                (world.has_forgotten and not is_listed) or not world.has_metadata
+            )
+            if batch.batch_id not in returned and not may_be_missed:
+                world.wrong.append(f"batch {batch.batch_id} was not returned")
+
+    def _judge_failure(self, world: World, error: BaseException, said: list[str]) -> None:
+        known = [line for line in said if line.startswith("The upload stopped: ")]
+        if not known:
+            if not isinstance(error, Died):
+                world.wrong.append("nothing was said about who is not sent")
+            return
+        unsent = int(known[-1].split()[3])
+        least = len({number for number, _ in self.contacts} - set(world.dialled))
+        if not least <= unsent <= len(self.contacts):
+            world.wrong.append(f"{unsent} are said not to be sent, {least} are not")
+
+
+def _log_of(world: World) -> logging.Logger:
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            world.said.append(record.getMessage())
+
+    log = logging.Logger("upload")
+    log.addHandler(Said())
+    return log
