@@ -329,6 +329,13 @@ class GraineUploadOperator(BaseOperator):
 
         if not screening.accepted:
             self.log.warning("There is nobody to call")
+        if self.resend_after <= self.hook.settings.timeout:
+            self.log.warning(
+                "resend_after (%g s) is not longer than the connection's timeout (%g s): after a crash, contacts could "
+                "be sent again while their first request is still under way",
+                self.resend_after,
+                self.hook.settings.timeout,
+            )
         try_number = context["ti"].try_number
         return Upload(
             service=GraineBatches(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_graine.uploads.identity import RunIdentity
 
@@ -25,7 +25,12 @@ def run_identity(context: Context, *, redial: bool = False) -> RunIdentity:
         dag_id=ti.dag_id,
         run_id=ti.run_id,
         task_id=ti.task_id,
-        map_index=ti.map_index if isinstance(ti.map_index, int) else -1,
-        generation=ti.max_tries,
+        map_index=_number(ti, "map_index", -1),
+        generation=_number(ti, "max_tries", 0),
         is_for_generation=redial,
     )
+
+
+def _number(ti: Any, name: str, default: int) -> int:
+    value = getattr(ti, name, None)
+    return value if isinstance(value, int) else default
