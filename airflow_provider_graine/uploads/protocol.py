@@ -44,6 +44,10 @@ class Uploaded:
     vanished: int = 0
 
 
+class _StoodStillError(Exception):
+    """Too long has passed since the last send for what was found before it to be all there is."""
+
+
 class _TooLargeError(Exception):
     """The service takes no batch of this size; nothing of it was created."""
 
@@ -93,6 +97,7 @@ class Upload:
         self._order: dict[str, int] = {}
         self._placed: dict[str, PlacedBatch] = {}
         self._vanished = 0
+        self._last_send = 0.0
 
     def run(self) -> Uploaded:
         """
@@ -123,10 +128,13 @@ class Upload:
     def _place_everybody(self) -> None:
         while True:
             self._settle()
+            self._last_send = self._clock.now()
             try:
                 self._send_the_rest(min(self._batch_size, self._record.batch_size or self._batch_size))
             except _TooLargeError:
                 self._log.warning("Going on with smaller batches: %d contacts at most", self._record.batch_size)
+            except _StoodStillError:
+                self._log.warning("This try stood still for so long that a later one may have sent: looking again")
             else:
                 return
 
@@ -251,6 +259,7 @@ class Upload:
         sent: list[tuple[int, int]] = []
         try:
             for chunk in self._contacts.chunks(size):
+                self._make_sure_of_not_having_stood_still()
                 batch = self._send(chunk, next(limits))
                 self._placed[batch.batch_id] = batch
                 self._check_total(batch, chunk)
@@ -291,6 +300,13 @@ class Upload:
             "service after any of them: as far as the service tells, its contacts are not called. Find out what is "
             "wrong with the service, then retry: the retry searches again before it sends."
         )
+
+    def _make_sure_of_not_having_stood_still(self) -> None:
+        """Where no later try can say that it has taken over: one that did so has waited for resend_after first."""
+        now = self._clock.now()
+        if not self._memory.is_shared and now - self._last_send > self._resend_after:
+            raise _StoodStillError
+        self._last_send = now
 
     def _intend(self, chunk: Chunk) -> None:
         """Remember the intent, then make sure that no later try has taken over: it would have to know of the intent."""

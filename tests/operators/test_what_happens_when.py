@@ -262,3 +262,26 @@ def test_service_without_metadata_is_asked_for_the_people(
 
     assert first == again
     assert len(sandbox.batches) == before + 3
+
+
+def test_try_that_stood_still_while_its_successor_finished_sends_nothing_more(
+    sandbox: Sandbox, campaign_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any memory the two cannot know of each other but by the service."""
+    from airflow_provider_graine.hooks.graine_batches import GraineBatches
+
+    create = GraineBatches.create
+    successor = Task(store=None, tries=1)
+
+    def stands_still(self: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = create(self, *args, **kwargs)
+        monkeypatch.setattr(GraineBatches, "create", create)
+        successor.run(upload(people(30), campaign_id, resend_after=0.5))
+        return batch
+
+    monkeypatch.setattr(GraineBatches, "create", stands_still)
+    batch_ids = Task(store=None).run(upload(people(30), campaign_id, resend_after=0.5))
+
+    assert len(batch_ids) == 3
+    assert creates(sandbox) == 3
+    assert everybody_once(sandbox, people(30))
