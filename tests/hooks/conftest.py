@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +9,9 @@ import pytest
 
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
-from tests.http.talking import note_naps
+from tests.connections import little_to_collect, naps, nothing_leaks
+
+__all__ = ["little_to_collect", "naps", "nothing_leaks"]
 
 TOKEN = "gat_hook_tests_0123456789"
 
@@ -67,24 +68,3 @@ def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
         return asyncio.run(talk())
 
     return blocking if request.param == "sync" else on_loop
-
-
-@pytest.fixture(autouse=True)
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What is waited between two attempts: noted, and not waited."""
-    return note_naps(monkeypatch)
-
-
-@pytest.fixture(scope="session")
-def _little_to_collect() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()  # or each collection goes through all of Airflow
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def nothing_leaks(_little_to_collect: None) -> Iterator[None]:
-    """An unclosed connection warns when it is collected, and a warning is an error: in the test that left it."""
-    yield
-    gc.collect()
