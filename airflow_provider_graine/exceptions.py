@@ -24,6 +24,10 @@ class SourceError(CallingError):
     """The list of contacts could not be read as asked. Nothing was sent; correct the source or its description."""
 
 
+class CapacityError(CallingError):
+    """The worker has not the memory or disk space for the list. Give it more, or split the list among several tasks."""
+
+
 class ServiceError(CallingError):
     """
     The calling service refused a request, could not be reached, or gave an answer that is no answer.
@@ -63,12 +67,24 @@ class UnclearOutcomeError(ServiceError):
     """A write was sent and no clear answer came: it may or may not have been carried out. Look before repeating."""
 
 
+class IncompleteResultsError(ServiceError):
+    """The service gave less than it says it has. Nothing was landed; the message says what is missing."""
+
+
 class UploadError(CallingError):
     """An upload ended without every accepted contact being on exactly one batch; the message says who was not sent."""
 
 
 class WaitError(CallingError):
     """What was waited for ended in another way than completed."""
+
+
+class WaitTimeoutError(WaitError):
+    """The time to wait was over before the calls were; the message says what was done to them."""
+
+
+class TaskKilledError(CallingError):
+    """The task was stopped from outside while it was at work; the message says what was done to the calls."""
 
 
 class LandingError(CallingError):

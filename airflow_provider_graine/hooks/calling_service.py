@@ -7,6 +7,7 @@ import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from airflow.sdk import BaseHook
@@ -89,7 +90,7 @@ class CallingServiceHook(BaseHook):
         return self.settings.token
 
     async def _areload_token(self) -> str:
-        self._settings = await self._asettings()
+        self._settings = await asyncio.shield(self._asettings())
         return self._settings.token
 
     @property
@@ -109,11 +110,11 @@ class CallingServiceHook(BaseHook):
         mine = self._on_loop
         async with mine.opening:
             if mine.session is None:
-                from airflow_provider_graine.http import AsyncSession
-
                 if self._settings is None:
-                    self._settings = await self._asettings()
-                mine.session = AsyncSession(self._settings, reload_token=self._areload_token)
+                    # Broken off half-way, a question to Airflow's supervisor ends the triggerer of Airflow 3.1.
+                    self._settings = await asyncio.shield(self._asettings())
+                # The first import of the HTTP library, and the certificates, would hold up everybody on the loop.
+                mine.session = await asyncio.to_thread(_open, self._settings, self._areload_token)
             return mine.session
 
     def close(self) -> None:
@@ -145,6 +146,16 @@ class _OnLoop:
         self.loop = loop
         self.opening = asyncio.Lock()
         self.session: AsyncSession | None = None
+
+
+def _open(settings: ServiceSettings, reload_token: Callable[[], Awaitable[str]]) -> AsyncSession:
+    from airflow_provider_graine.http import AsyncSession
+
+    with suppress(ImportError):
+        import anyio
+
+        anyio.run(anyio.sleep, 0)  # what httpx imports with its first request
+    return AsyncSession(settings, reload_token=reload_token)
 
 
 class _Offered(Generic[P, T]):

@@ -1,25 +1,109 @@
-"""One look at the calls, as the waiting core wants to see it: batches one by one, or a campaign by its figures."""
+"""
+One look at the calls, as the waiting core wants to see it: batches one by one, or a campaign by its figures.
+
+Everything is written once, for an event loop. The blocking forms run the same coroutines on a hook whose answers are
+there at once, so that they end without ever having waited for a loop.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_graine.exceptions import CallingError
-from airflow_provider_graine.waiting.decision import FAILED, SUCCEEDED
+from airflow_provider_graine.hooks.clock import clock
+from airflow_provider_graine.waiting.decision import Closer, Question, Step
+from airflow_provider_graine.waiting.hours import CallingHours
 from airflow_provider_graine.waiting.progress import Progress
 
 if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook
-    from airflow_provider_graine.services.graine.received import Batch, Campaign, CampaignStats
+    from airflow_provider_graine.services.graine.received import Batch, BatchDebug, Campaign, CampaignStats
     from airflow_provider_graine.waiting.decision import Decision, Wait
+
+T = TypeVar("T")
 
 _OPEN_BATCHES = ("pending", "in_progress", "paused")
 _OPEN_CONTACTS = ("pending", "dispatched", "in_progress", "retrying", "followup_scheduled")
 
 
-class BatchWatch:
+class CloserReads(Protocol):
+    """What a closer look asks for."""
+
+    def aget_campaign(self, campaign_id: str) -> Awaitable[Campaign]:
+        """Read a campaign."""
+
+    def adebug_batch(self, batch_id: str) -> Awaitable[BatchDebug]:
+        """Read why a batch makes no progress."""
+
+
+class Reads(CloserReads, Protocol):
+    """What looks ask for; a :class:`.GraineHook` answers it."""
+
+    def aget_batch(self, batch_id: str) -> Awaitable[Batch]:
+        """Read one batch."""
+
+    def aget_campaign_stats(self, campaign_id: str) -> Awaitable[CampaignStats]:
+        """Read a campaign's figures."""
+
+
+class _Blocking:
+    """The blocking methods of a hook in the form of the others; see :func:`_at_once`."""
+
+    def __init__(self, hook: GraineHook) -> None:
+        self._hook = hook
+
+    async def aget_batch(self, batch_id: str) -> Batch:
+        return self._hook.get_batch(batch_id)
+
+    async def aget_campaign(self, campaign_id: str) -> Campaign:
+        return self._hook.get_campaign(campaign_id)
+
+    async def aget_campaign_stats(self, campaign_id: str) -> CampaignStats:
+        return self._hook.get_campaign_stats(campaign_id)
+
+    async def adebug_batch(self, batch_id: str) -> BatchDebug:
+        return self._hook.debug_batch(batch_id)
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in which nothing waits for an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    raise RuntimeError("A blocking look waited for an event loop.")
+
+
+class _Watch(ABC):
+    """Looks at something until it has ended."""
+
+    @property
+    @abstractmethod
+    def campaign_ids(self) -> list[str]:
+        """The campaigns of what has not ended, as far as they are known."""
+
+    @abstractmethod
+    async def alook(self, hook: Reads) -> list[Progress]:
+        """Read everything that may still change, on an event loop."""
+
+    async def alook_closer(self, hook: CloserReads, decision: Decision) -> Closer:
+        """Answer the question of a decision, on an event loop; a failure is an answer too."""
+        return await look_closer(hook, decision, self.campaign_ids)
+
+    def look(self, hook: GraineHook) -> list[Progress]:
+        """Read everything that may still change."""
+        return _at_once(self.alook(_Blocking(hook)))
+
+    def look_closer(self, hook: GraineHook, decision: Decision) -> Closer:
+        """Answer the question of a decision; a failure is an answer too."""
+        return _at_once(self.alook_closer(_Blocking(hook), decision))
+
+
+class BatchWatch(_Watch):
     """
     Looks at batches until each has ended; one that has ended is not asked for again.
 
@@ -28,34 +112,27 @@ class BatchWatch:
 
     def __init__(self, batch_ids: Sequence[str]) -> None:
         self._seen: dict[str, Progress | None] = dict.fromkeys(batch_ids)
+        self._campaigns: dict[str, str] = {}
 
-    def look(self, hook: GraineHook) -> list[Progress]:
-        """Read every batch that may still change."""
-        for batch_id in self._open():
-            self._note(hook.get_batch(batch_id))
-        return self._parts()
+    @property
+    def campaign_ids(self) -> list[str]:
+        """The campaigns of the batches that have not ended; known after a look."""
+        return list(dict.fromkeys(self._campaigns[each] for each in self._open() if each in self._campaigns))
 
-    async def alook(self, hook: GraineHook) -> list[Progress]:
+    async def alook(self, hook: Reads) -> list[Progress]:
         """Read every batch that may still change, on an event loop."""
         for batch_id in self._open():
-            self._note(await hook.aget_batch(batch_id))
-        return self._parts()
-
-    def _open(self) -> list[str]:
-        return [
-            batch_id for batch_id, seen in self._seen.items() if seen is None or seen.status not in SUCCEEDED | FAILED
-        ]
-
-    def _note(self, batch: Batch) -> None:
-        self._seen[batch.batch_id] = Progress(
-            status=batch.status, total=batch.total_contacts, counts=batch.counters, batch_id=batch.batch_id
-        )
-
-    def _parts(self) -> list[Progress]:
+            batch = await hook.aget_batch(batch_id)
+            self._seen[batch_id] = batch_progress(batch)
+            if batch.campaign_id:
+                self._campaigns[batch_id] = batch.campaign_id
         return [seen for seen in self._seen.values() if seen is not None]
 
+    def _open(self) -> list[str]:
+        return [batch_id for batch_id, seen in self._seen.items() if seen is None or not seen.has_ended]
 
-class CampaignWatch:
+
+class CampaignWatch(_Watch):
     """
     Looks at a campaign.
 
@@ -64,22 +141,57 @@ class CampaignWatch:
 
     def __init__(self, campaign_id: str) -> None:
         self._campaign_id = campaign_id
+        self._campaign: Campaign | None = None
 
-    def look(self, hook: GraineHook) -> list[Progress]:
-        """Read the campaign and its figures."""
-        return [_progress(hook.get_campaign(self._campaign_id), hook.get_campaign_stats(self._campaign_id))]
+    @property
+    def campaign_ids(self) -> list[str]:
+        """The campaign."""
+        return [self._campaign_id]
 
-    async def alook(self, hook: GraineHook) -> list[Progress]:
+    async def alook(self, hook: Reads) -> list[Progress]:
         """Read the campaign and its figures, on an event loop."""
-        campaign = await hook.aget_campaign(self._campaign_id)
-        return [_progress(campaign, await hook.aget_campaign_stats(self._campaign_id))]
+        self._campaign = campaign = await hook.aget_campaign(self._campaign_id)
+        stats = await hook.aget_campaign_stats(self._campaign_id)
+        status = campaign.status or "active"
+        if status == "active" and _is_over(stats):
+            status = "completed"
+        return [Progress(status=status, total=sum(stats.contact_counts.values()), counts=stats.contact_counts)]
+
+    async def alook_closer(self, hook: CloserReads, decision: Decision) -> Closer:
+        """Answer the question of a decision, on an event loop; the hours came with the campaign."""
+        if decision.question is Question.HOURS and self._campaign is not None:
+            return Closer(hours=_hours([self._campaign]))
+        return await super().alook_closer(hook, decision)
 
 
-def _progress(campaign: Campaign, stats: CampaignStats) -> Progress:
-    status = campaign.status or "active"
-    if status == "active" and _is_over(stats):
-        status = "completed"
-    return Progress(status=status, total=sum(stats.contact_counts.values()), counts=stats.contact_counts)
+def batch_progress(batch: Batch, *, starts_at: float | None = None) -> Progress:
+    """
+    Say what is known of a batch in the waiting core's words.
+
+    :param batch: as the service shows it
+    :param starts_at: when it is to start, where ``batch`` does not say it; seconds since the epoch
+    """
+    return Progress(
+        status=batch.status,
+        total=batch.total_contacts,
+        counts=batch.counters,
+        batch_id=batch.batch_id,
+        starts_at=(moment(batch.scheduled_start) or starts_at) if batch.status == "pending" else None,
+    )
+
+
+def moment(text: Any) -> float | None:
+    """
+    Read a time that says its offset from UTC; of any other nobody knows what moment it means.
+
+    :param text: ISO 8601
+    :return: seconds since the epoch
+    """
+    try:
+        when = datetime.fromisoformat(text)
+        return None if when.utcoffset() is None else when.timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_over(stats: CampaignStats) -> bool:
@@ -92,25 +204,72 @@ def _is_over(stats: CampaignStats) -> bool:
     )
 
 
+def _hours(campaigns: Sequence[Campaign]) -> CallingHours | None:
+    """Read the hours of campaigns; of several, nothing is known unless they keep the same."""
+    weeks = [(each.timezone, each.working_hours, each.working_hours_enforced) for each in campaigns]
+    if not weeks or any(week != weeks[0] for week in weeks):
+        return None
+    timezone, working_hours, enforced = weeks[0]
+    return CallingHours.of(timezone=timezone, working_hours=working_hours, enforced=enforced)
+
+
+async def look_closer(hook: CloserReads, decision: Decision, campaign_ids: Iterable[str]) -> Closer:
+    """
+    Answer the question of a decision.
+
+    :param hook: the connection
+    :param decision: with the question
+    :param campaign_ids: the campaigns of what is waited for
+    :return: the answer; that the service could not be asked is one too
+    """
+    try:
+        if decision.question is Question.HOURS:
+            return Closer(hours=_hours([await hook.aget_campaign(each) for each in campaign_ids]))
+        if decision.batch_id is None:
+            return Closer()
+        debug = await hook.adebug_batch(decision.batch_id)
+    except CallingError as error:
+        return Closer(error=error)
+    pending = debug.status_breakdown.get("pending")
+    return Closer(
+        stuck=debug.diagnostics.stuck_pending,
+        tip=debug.diagnostics.tip,
+        oldest_pending_at=moment(pending.get("oldest_updated_at")) if isinstance(pending, dict) else None,
+    )
+
+
+async def answered(decision: Decision, wait: Wait, closer: Callable[[Decision], Awaitable[Closer]]) -> Decision:
+    """
+    Answer the questions of a wait until it has decided.
+
+    :param decision: what a look led to
+    :param wait: the wait
+    :param closer: answers one question
+    :return: any step but ``LOOK_CLOSER``
+    """
+    while decision.step is Step.LOOK_CLOSER:
+        found = await closer(decision)
+        decision = wait.saw_closer(found, now=clock.wall())
+    return decision
+
+
+async def adecide(watch: BatchWatch | CampaignWatch, hook: Reads, wait: Wait) -> Decision:
+    """Look once on an event loop, and let the waiting core say what it means; see :func:`decide`."""
+    try:
+        parts = await watch.alook(hook)
+    except CallingError as error:
+        return wait.could_not_see(error, now=clock.wall())
+    decision = wait.saw(parts, now=clock.wall())
+    return await answered(decision, wait, lambda asked: watch.alook_closer(hook, asked))
+
+
 def decide(watch: BatchWatch | CampaignWatch, hook: GraineHook, wait: Wait) -> Decision:
     """
-    Look once and let the waiting core say what it means.
+    Look once, and closer where the waiting core asks for it, and let it say what that means.
 
     :param watch: what looks
     :param hook: the connection
     :param wait: the wait this look belongs to
+    :return: any step but ``LOOK_CLOSER``
     """
-    try:
-        parts = watch.look(hook)
-    except CallingError as error:
-        return wait.could_not_see(error, now=time.time())
-    return wait.saw(parts, now=time.time())
-
-
-async def adecide(watch: BatchWatch | CampaignWatch, hook: GraineHook, wait: Wait) -> Decision:
-    """Look once on an event loop; see :func:`decide`."""
-    try:
-        parts = await watch.alook(hook)
-    except CallingError as error:
-        return wait.could_not_see(error, now=time.time())
-    return wait.saw(parts, now=time.time())
+    return _at_once(adecide(watch, _Blocking(hook), wait))

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import logging
+import math
+import random
 import tempfile
-import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
-from airflow.sdk import BaseOperator
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 
-from airflow_provider_graine.exceptions import ConfigurationError, ContactsRejectedError, WaitError
+from airflow_provider_graine.exceptions import ConfigurationError, ContactsRejectedError, WaitTimeoutError
+from airflow_provider_graine.hooks.clock import clock
+from airflow_provider_graine.hooks.graine_stop import Action
+from airflow_provider_graine.operators.calls_wait import CallsWait
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger
 from airflow_provider_graine.triggers.pause import PauseTrigger
-from airflow_provider_graine.waiting.decision import Step, Wait
-from airflow_provider_graine.waiting.event import read_event
+from airflow_provider_graine.waiting.decision import Wait, jittered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_graine.contacts.contact_list import ContactList
     from airflow_provider_graine.contacts.screening import Screening
-    from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.uploads.identity import RunIdentity
-    from airflow_provider_graine.uploads.protocol import Uploaded
+    from airflow_provider_graine.uploads.protocol import Upload, Uploaded
     from airflow_provider_graine.uploads.record import Memory, Record
 
 SUMMARY_KEY: Final = "summary"
+#: XCom with the batches that a deferred task waits for: where the trigger never answers, nothing else brings them back.
+BATCH_IDS_KEY: Final = "batch_ids"
 _BLOCK: Final = 2**20
 
 
-class GraineUploadOperator(BaseOperator):
+class GraineUploadOperator(CallsWait):
     """
     Screen a list of people and put each of them onto exactly one batch of this run; the service calls them at once.
 
@@ -71,13 +75,28 @@ class GraineUploadOperator(BaseOperator):
     :param ledger_path: folder for a record of this upload's own (templated), beside Airflow's task state; survives
         what happens to Airflow's database. Default: none
     :param wait_for_completion: whether to wait until the calls are done; default no
-    :param poll_interval: seconds between looks while waiting; default 30
+    :param poll_interval: seconds between looks while waiting; default 30. More while the service is out of reach, and
+        outside the campaign's calling hours
+    :param wait_timeout: longest wait of one try, in seconds or as ``timedelta``; default: any time. Like
+        ``execution_timeout``, which counts from the start of the try, it goes on while the task is deferred
     :param deferrable: whether the triggerer waits; default from ``[operators] default_deferrable``
+    :param on_kill: what happens to the calls of this run when the task is killed, or a user fails, clears or succeeds
+        it while it is at work or deferred: ``"none"`` (default) they go on; ``"pause"`` live calls end, no new ones
+        begin until somebody resumes the batches; ``"cancel"`` the batches are over for good. Nothing is sent again by
+        itself: a retry waits for paused batches and fails on cancelled ones
+    :param on_timeout: the same when ``wait_timeout`` or ``execution_timeout`` is over; default ``"none"``
+    :param min_completed_share: share of all contacts, 0 to 1, whose call must be completed; else the wait fails, as
+        soon as that is certain (calls that still run go on); default: no rule
+    :param max_failed_share: share of all contacts, 0 to 1, whose calls may fail; else the wait fails; default: no rule
+    :param stalled_after: seconds without any progress, inside calling hours, after which the log warns with what the
+        service says about it; default 1800; ``None``: never
     :return: the list of batch ids. The XCom ``summary`` has the counts ``read``, ``accepted``, ``rejected`` (by
         reason) and ``batches``, and ``rejects_path`` where there is one
     :raises ContactsRejectedError: when contacts were rejected and ``on_invalid`` is ``"fail"``
     :raises UploadError: when it is not certain that everybody is on exactly one batch
     :raises WaitError: when the calls ended in another way than completed
+    :raises WaitTimeoutError: when ``wait_timeout`` was over first
+    :raises TaskKilledError: when the task was stopped from outside
     """
 
     template_fields: Sequence[str] = (
@@ -118,12 +137,26 @@ class GraineUploadOperator(BaseOperator):
         ledger_path: str | None = None,
         wait_for_completion: bool = False,
         poll_interval: float = 30.0,
+        wait_timeout: float | timedelta | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        on_kill: Action = "none",
+        on_timeout: Action = "none",
+        min_completed_share: float | None = None,
+        max_failed_share: float | None = None,
+        stalled_after: float | None = 1800.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            graine_conn_id=graine_conn_id,
+            deferrable=deferrable,
+            on_kill=on_kill,
+            on_timeout=on_timeout,
+            min_completed_share=min_completed_share,
+            max_failed_share=max_failed_share,
+            stalled_after=stalled_after,
+            **kwargs,
+        )
         self.campaign_id = campaign_id
-        self.graine_conn_id = graine_conn_id
         self.batch_size = batch_size
         self.scheduled_start = scheduled_start
         self.concurrency_limit = concurrency_limit
@@ -143,7 +176,9 @@ class GraineUploadOperator(BaseOperator):
         self.ledger_path = ledger_path
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
-        self.deferrable = deferrable
+        self.wait_timeout = wait_timeout
+        self._upload_at_work: Upload | None = None
+        self._batch_ids: list[str] = []
 
     @abstractmethod
     def load(self, contacts: ContactList, context: Context) -> None:
@@ -159,16 +194,22 @@ class GraineUploadOperator(BaseOperator):
         """Connection of the queries in ``suppress``."""
         return self.suppress_conn_id
 
-    @cached_property
-    def hook(self) -> GraineHook:
-        """The hook of the connection."""
-        from airflow_provider_graine.hooks.graine import GraineHook
+    @property
+    def _longest_wait(self) -> float | None:
+        return self.wait_timeout.total_seconds() if isinstance(self.wait_timeout, timedelta) else self.wait_timeout
 
-        return GraineHook(self.graine_conn_id)
+    def _calls(self) -> Mapping[str, str]:
+        if self._upload_at_work is not None:
+            return self._upload_at_work.known
+        return dict.fromkeys(self._batch_ids, "")
+
+    def _too_late(self, message: str) -> WaitTimeoutError:
+        return WaitTimeoutError(message)
 
     def execute(self, context: Context) -> list[str]:
         """Read, screen, upload, and wait where asked to."""
-        return self._execute(context)
+        with self._ending_as_asked():
+            return self._execute(context)
 
     def execute_resumed(self, context: Context, event: Any = None) -> list[str]:
         """
@@ -215,7 +256,7 @@ class GraineUploadOperator(BaseOperator):
         self._tell(context, screening, batches=len(uploaded.batches))
         batch_ids = [batch.batch_id for batch in uploaded.batches]
         if self.wait_for_completion and batch_ids:
-            self._wait(batch_ids)
+            self._wait(batch_ids, context)
         return batch_ids
 
     def execute_complete(self, context: Context, event: Any = None) -> list[str]:
@@ -226,8 +267,15 @@ class GraineUploadOperator(BaseOperator):
         :return: the list of batch ids
         :raises WaitError: when the calls ended in another way than completed
         """
-        self.log.info(read_event(event))
-        return list(event["batch_ids"])
+        self._batch_ids = list(event["batch_ids"]) if isinstance(event, dict) and "batch_ids" in event else []
+        self._read_event(event, context)
+        return self._batch_ids
+
+    def _resume(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        if next_method == TRIGGER_FAIL_REPR:
+            ti = context["ti"]
+            self._batch_ids = ti.xcom_pull(task_ids=ti.task_id, key=BATCH_IDS_KEY, map_indexes=ti.map_index) or []
+        return super()._resume(next_method, next_kwargs, context)
 
     def _check_arguments(self) -> None:
         """Fail in the author's words before the source is read."""
@@ -243,6 +291,9 @@ class GraineUploadOperator(BaseOperator):
             raise ConfigurationError(
                 "batch_size must be at least 1, resend_after at least 0 and poll_interval above 0. Nothing was sent."
             )
+        if self._longest_wait is not None and self._longest_wait <= 0:
+            raise ConfigurationError("wait_timeout must be above 0 seconds, or None. Nothing was sent.")
+        self._check_wait_arguments()
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -336,8 +387,9 @@ class GraineUploadOperator(BaseOperator):
                 self.resend_after,
                 self.hook.settings.timeout,
             )
+        self._settings = self.hook.settings
         try_number = context["ti"].try_number
-        return Upload(
+        self._upload_at_work = upload = Upload(
             service=GraineBatches(
                 self.hook,
                 identity=identity,
@@ -349,43 +401,48 @@ class GraineUploadOperator(BaseOperator):
             resend_after=self.resend_after,
             memory=memory,
             is_first=try_number <= 1,
-            clock=SuspendingClock() if self.deferrable else WallClock(),
+            clock=SuspendingClock(self._rest) if self.deferrable else WallClock(self._rest),
             log=logging.getLogger(self.log.name),
             doubt_ends=doubt_ends,
-        ).run()
+            is_stopped=lambda: self._is_killed,
+        )
+        return upload.run()
 
     def _suspend(self, until: float, memory: Memory) -> NoReturn:
         record = None if memory.is_shared else memory.read()
-        self.log.info("Giving the worker slot up for %.0f s, until the doubt is over", until - time.time())
+        self.log.info("Giving the worker slot up for %.0f s, until the doubt is over", until - clock.wall())
         self.hook.close()
         self.defer(
             trigger=PauseTrigger(
-                until, kept={"record": record.as_json() if record is not None else None, "doubt_ends": until}
+                until,
+                kept={"record": record.as_json() if record is not None else None, "doubt_ends": until},
+                batch_ids=list(self._calls()),
+                graine_conn_id=self.graine_conn_id,
+                on_kill=self.kill_action,
             ),
             method_name="execute_resumed",
         )
         raise AssertionError("defer() raises")
 
-    def _wait(self, batch_ids: list[str]) -> None:
+    def _wait(self, batch_ids: list[str], context: Context) -> None:
         from airflow_provider_graine.hooks.graine_watch import BatchWatch, decide
 
-        watch, wait = BatchWatch(batch_ids), Wait()
-        while True:
-            decision = decide(watch, self.hook, wait)
-            if decision.warning:
-                self.log.warning(decision.warning)
-            self.log.info(decision.message)
-            if decision.step is Step.DONE:
-                return
-            if decision.step is Step.FAILED:
-                raise WaitError(decision.message)
+        deadline = self._deadline(context, start=clock.wall())
+        wait = Wait(rules=self._rules, poll_interval=self.poll_interval, deadline=deadline)
+        watch = BatchWatch(batch_ids)
+        while not self._is_done(decision := decide(watch, self.hook, wait), context):
             if self.deferrable:
-                self.log.info("The triggerer waits, with a look every %g s", self.poll_interval)
-                self.hook.close()
-                self.defer(
-                    trigger=GraineBatchTrigger(
-                        batch_ids=batch_ids, graine_conn_id=self.graine_conn_id, poll_interval=self.poll_interval
-                    ),
-                    method_name="execute_complete",
+                context["ti"].xcom_push(key=BATCH_IDS_KEY, value=batch_ids)
+                trigger = GraineBatchTrigger(
+                    batch_ids=batch_ids,
+                    graine_conn_id=self.graine_conn_id,
+                    poll_interval=self.poll_interval,
+                    deadline=deadline,
+                    campaign_id=self.campaign_id,
+                    on_kill=self.kill_action,
+                    **self._rules.as_kwargs(),
                 )
-            time.sleep(self.poll_interval)
+                self._hand_over(trigger, poll_interval=self.poll_interval, deadline=deadline)
+            left = math.inf if deadline is None else deadline - clock.wall()
+            spread = jittered(decision.pause, random.random())  # noqa: S311
+            self._rest(decision.pause if decision.pause >= left else min(spread, left))

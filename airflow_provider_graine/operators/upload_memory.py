@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,7 +118,14 @@ def open_memory(
 
 
 class WallClock:
-    """The machine's clock; a pause is slept through."""
+    """
+    The machine's clock; a pause is slept through.
+
+    :param rest: sleeps for so many seconds; default: nothing wakes it up
+    """
+
+    def __init__(self, rest: Callable[[float], None] | None = None) -> None:
+        self._rest = rest or time.sleep
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
@@ -125,13 +133,14 @@ class WallClock:
 
     def sleep(self, seconds: float, *, until: float) -> None:
         """Let time pass."""
-        time.sleep(seconds)
+        self._rest(seconds)
 
 
 class SuspendingClock(WallClock):
     """The machine's clock for deferrable tasks: after some short pauses it suspends to the end of the doubt."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: Callable[[float], None] | None = None) -> None:
+        super().__init__(rest)
         self._slept = 0.0
 
     def sleep(self, seconds: float, *, until: float) -> None:
@@ -139,4 +148,4 @@ class SuspendingClock(WallClock):
         if self._slept + seconds > _PATIENCE:
             raise SuspendedError(until)
         self._slept += seconds
-        time.sleep(seconds)
+        super().sleep(seconds, until=until)

@@ -2,67 +2,79 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, conf
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 from airflow.sdk import BaseSensorOperator
 
-from airflow_provider_graine.exceptions import ConfigurationError, WaitError
+from airflow_provider_graine.exceptions import ConfigurationError
+from airflow_provider_graine.hooks.clock import clock
+from airflow_provider_graine.operators.calls_wait import CallsWait
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger, GraineCampaignTrigger
-from airflow_provider_graine.waiting.decision import Step, Wait
-from airflow_provider_graine.waiting.event import read_event
+from airflow_provider_graine.waiting.decision import Decision, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.hooks.graine_watch import BatchWatch, CampaignWatch
 
+#: Where a rescheduled sensor keeps what it remembers of its wait, in Airflow's task state store (3.3 and later).
+_MEMORY_KEY: Final = "wait"
 
-class _CallsEndSensor(BaseSensorOperator):
+
+class _CallsEndSensor(CallsWait, BaseSensorOperator):
     """Succeeds when the calls have ended as ``completed``; the same decisions in every mode."""
 
     ui_color = "#e3f1ea"
 
-    def __init__(
-        self,
-        *,
-        graine_conn_id: str = "graine_default",
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("poke_interval", 30.0)
-        super().__init__(**kwargs)
-        self.graine_conn_id = graine_conn_id
-        self.deferrable = deferrable
+    def __init__(self, *, poke_interval: float | timedelta = 30.0, **kwargs: Any) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self._wait: Wait | None = None
+        self._ends_at: float | None = None
 
     @abstractmethod
     def _make_watch(self) -> BatchWatch | CampaignWatch:
         """Return what looks at the calls."""
 
     @abstractmethod
-    def _make_trigger(self, deadline: float) -> BaseTrigger:
-        """Return the trigger that waits in this sensor's place."""
+    def _make_trigger(self, **shared: Any) -> BaseTrigger:
+        """
+        Return the trigger that waits in this sensor's place.
 
-    @cached_property
-    def hook(self) -> GraineHook:
-        """The hook of the connection."""
-        from airflow_provider_graine.hooks.graine import GraineHook
+        :param shared: the arguments that all triggers have
+        """
 
-        return GraineHook(self.graine_conn_id)
+    @property
+    def _longest_wait(self) -> float:
+        return float(self.timeout)
 
-    @cached_property
-    def _watch(self) -> BatchWatch | CampaignWatch:
-        return self._make_watch()
+    def _too_late(self, message: str) -> AirflowSensorTimeout:
+        return AirflowSensorTimeout(message)
 
-    @cached_property
-    def _wait(self) -> Wait:
-        return Wait()
+    def execute(self, context: Context) -> Any:
+        """Wait; in deferrable mode look once and leave the rest to the triggerer."""
+        with self._ending_as_asked(), self._skipping():
+            wait = self._begin(context)
+            if not self.deferrable:
+                return super().execute(context)
+            if self._is_done(self._look(wait), context):
+                return None
+            self._hand_over(
+                self._make_trigger(
+                    graine_conn_id=self.graine_conn_id,
+                    poll_interval=self.poke_interval,
+                    deadline=self._ends_at,
+                    on_kill=self.kill_action,
+                    **self._rules.as_kwargs(),
+                ),
+                poll_interval=self.poke_interval,
+                deadline=self._ends_at,
+            )
 
     def poke(self, context: Context) -> bool:
         """
@@ -70,29 +82,18 @@ class _CallsEndSensor(BaseSensorOperator):
 
         :return: whether the calls are done
         :raises WaitError: when they ended in another way
+        :raises AirflowSensorTimeout: when the time to wait is over
         """
-        from airflow_provider_graine.hooks.graine_watch import decide
-
-        decision = decide(self._watch, self.hook, self._wait)
-        if decision.warning:
-            self.log.warning(decision.warning)
-        self.log.info(decision.message)
-        if decision.step is Step.FAILED:
-            raise WaitError(decision.message)
-        return decision.step is Step.DONE
-
-    def execute(self, context: Context) -> Any:
-        """Wait; in deferrable mode look once and leave the rest to the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
-        if self.poke(context):
-            return None
-        self.log.info("The triggerer waits, with a look every %g s", self.poke_interval)
-        self.hook.close()
-        self.defer(
-            trigger=self._make_trigger(time.time() + self.timeout),
-            method_name="execute_complete",
-        )
+        self._is_resting = False
+        try:
+            wait = self._wait or self._begin(context)
+            is_done = self._is_done(self._look(wait), context)
+            if self.reschedule:
+                self._remember(wait, context)
+            return is_done
+        finally:
+            self._is_resting = True  # between two looks, the base class does nothing but sleep
+            self._make_sure_to_go_on()
 
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """
@@ -102,11 +103,80 @@ class _CallsEndSensor(BaseSensorOperator):
         :raises WaitError: when the calls ended in another way than completed
         :raises AirflowSensorTimeout: when the time to wait was over
         """
+        self._read_event(event, context)
+
+    def _begin(self, context: Context) -> Wait:
+        self._check_wait_arguments()
+        start = self._start_of_try(context) if self.reschedule else clock.wall()
+        self._ends_at = self._deadline(context, start=start)
+        self._watch = self._make_watch()
+        self._wait = Wait(
+            rules=self._rules,
+            poll_interval=self.poke_interval,
+            deadline=self._ends_at,
+            memory=self._remembered(context) if self.reschedule else None,
+        )
+        return self._wait
+
+    def _start_of_try(self, context: Context) -> float:
+        # Airflow takes the start of a rescheduled task anew with each look.
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        return first.timestamp() if first is not None else super()._start_of_try(context)
+
+    def _look(self, wait: Wait) -> Decision:
+        from airflow_provider_graine.hooks.graine_watch import decide
+
+        self._settings = self.hook.settings
         try:
-            message = read_event(event)
-        except TimeoutError as error:
-            raise AirflowSensorTimeout(str(error)) from None
-        self.log.info(message)
+            return decide(self._watch, self.hook, wait)
+        except AirflowTaskTimeout:  # the base class may make a skip of it
+            self._treat_late_calls()
+            raise
+
+    def _remembered(self, context: Context) -> Mapping[str, Any] | None:
+        """Return what the last look of this try remembered, where Airflow has kept it."""
+        store = context.get("task_state_store")
+        kept: Any = store.get(_MEMORY_KEY) if store is not None else None
+        if isinstance(kept, dict) and kept.get("try_number") == context["ti"].try_number:
+            memory: dict[str, Any] = kept["memory"]
+            return memory
+        return None
+
+    def _remember(self, wait: Wait, context: Context) -> None:
+        store = context.get("task_state_store")
+        if store is None:
+            return
+        try:
+            store.set(_MEMORY_KEY, {"try_number": context["ti"].try_number, "memory": wait.remembered()})
+        except Exception as error:
+            self.log.warning("What this look saw could not be kept for the next (%s)", type(error).__name__)
+
+    @contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """
+        Skip with ``soft_fail`` and ``never_fail`` wherever the base class does in poke mode.
+
+        It also ends waits by itself, by its own clock: then the calls are treated here.
+        """
+        try:
+            yield
+        except AirflowSkipException as skip:
+            if self._is_resting and skip.__cause__ is None:
+                self._treat_late_calls()
+            raise
+        except (AirflowSensorTimeout, AirflowTaskTimeout) as late:
+            self._treat_late_calls()
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(late)) from late
+            raise
+        except Exception as error:
+            if self.never_fail and self.deferrable:  # else the base class has seen it already
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def _resume(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        with self._skipping():
+            return super()._resume(next_method, next_kwargs, context)
 
 
 class GraineBatchSensor(_CallsEndSensor):
@@ -118,7 +188,23 @@ class GraineBatchSensor(_CallsEndSensor):
     :param batch_ids: one id or a list of them (templated)
     :param graine_conn_id: the connection (templated); default ``graine_default``
     :param poke_interval: seconds between looks; default 30
+    :param timeout: longest wait in seconds, in every mode; default from ``[sensors] default_timeout``.
+        ``execution_timeout`` counts in every mode from the start of the try, also while the task is deferred or
+        waits to be rescheduled
     :param deferrable: whether the triggerer waits; default from ``[operators] default_deferrable``
+    :param on_kill: what happens to the batches when the task is killed, or a user fails, clears or succeeds it while it
+        looks, sleeps or is deferred (a rescheduled sensor is nowhere between two looks): ``"none"`` (default), the
+        calls go on; ``"pause"``, live calls end and no new ones begin until somebody resumes them; ``"cancel"``,
+        they are over for good
+    :param on_timeout: the same when ``timeout`` or ``execution_timeout`` is over; default ``"none"``
+    :param min_completed_share: share of all contacts, 0 to 1, whose call must be completed; else the wait fails, as
+        soon as that is certain; default: no rule
+    :param max_failed_share: share of all contacts, 0 to 1, whose calls may fail; else the wait fails; default: no rule
+    :param stalled_after: seconds without any progress, inside calling hours, after which the log warns with what the
+        service says about it; default 1800; ``None``: never
+    :raises WaitError: when the calls ended in another way than completed (``never_fail``: skipped)
+    :raises AirflowSensorTimeout: when the time was over first (``soft_fail``, ``never_fail``: skipped)
+    :raises TaskKilledError: when the task was stopped from outside
     """
 
     template_fields: Sequence[str] = ("batch_ids", "graine_conn_id")
@@ -133,18 +219,18 @@ class GraineBatchSensor(_CallsEndSensor):
             raise ConfigurationError("batch_ids must be an id or a list of ids. Nothing was sent.")
         return list(dict.fromkeys(ids))
 
+    def _calls(self) -> Mapping[str, str]:
+        return dict.fromkeys(self._ids(), "")
+
     def _make_watch(self) -> BatchWatch:
         from airflow_provider_graine.hooks.graine_watch import BatchWatch
 
         return BatchWatch(self._ids())
 
-    def _make_trigger(self, deadline: float) -> BaseTrigger:
-        return GraineBatchTrigger(
-            batch_ids=self._ids(),
-            graine_conn_id=self.graine_conn_id,
-            poll_interval=self.poke_interval,
-            deadline=deadline,
-        )
+    def _make_trigger(self, **shared: Any) -> BaseTrigger:
+        campaigns = self._watch.campaign_ids
+        campaign_id = campaigns[0] if len(campaigns) == 1 else None
+        return GraineBatchTrigger(batch_ids=self._ids(), campaign_id=campaign_id, **shared)
 
 
 class GraineCampaignSensor(_CallsEndSensor):
@@ -157,7 +243,23 @@ class GraineCampaignSensor(_CallsEndSensor):
     :param campaign_id: the campaign (templated)
     :param graine_conn_id: the connection (templated); default ``graine_default``
     :param poke_interval: seconds between looks; default 30
+    :param timeout: longest wait in seconds, in every mode; default from ``[sensors] default_timeout``.
+        ``execution_timeout`` counts in every mode from the start of the try, also while the task is deferred or
+        waits to be rescheduled
     :param deferrable: whether the triggerer waits; default from ``[operators] default_deferrable``
+    :param on_kill: what happens to the campaign when the task is killed, or a user fails, clears or succeeds it while
+        it looks, sleeps or is deferred (a rescheduled sensor is nowhere between two looks): ``"none"`` (default), the
+        calls go on; ``"pause"``, live calls end and no new ones begin until somebody resumes it; ``"cancel"``, it is
+        over for good
+    :param on_timeout: the same when ``timeout`` or ``execution_timeout`` is over; default ``"none"``
+    :param min_completed_share: share of all contacts, 0 to 1, whose call must be completed; else the wait fails, as
+        soon as that is certain; default: no rule
+    :param max_failed_share: share of all contacts, 0 to 1, whose calls may fail; else the wait fails; default: no rule
+    :param stalled_after: seconds without any progress, inside calling hours, after which the log warns with what the
+        service says about it; default 1800; ``None``: never
+    :raises WaitError: when the calls ended in another way than completed (``never_fail``: skipped)
+    :raises AirflowSensorTimeout: when the time was over first (``soft_fail``, ``never_fail``: skipped)
+    :raises TaskKilledError: when the task was stopped from outside
     """
 
     template_fields: Sequence[str] = ("campaign_id", "graine_conn_id")
@@ -166,15 +268,15 @@ class GraineCampaignSensor(_CallsEndSensor):
         super().__init__(**kwargs)
         self.campaign_id = campaign_id
 
+    _waits_for_campaign = True
+
+    def _calls(self) -> Mapping[str, str]:
+        return {self.campaign_id: ""}
+
     def _make_watch(self) -> CampaignWatch:
         from airflow_provider_graine.hooks.graine_watch import CampaignWatch
 
         return CampaignWatch(self.campaign_id)
 
-    def _make_trigger(self, deadline: float) -> BaseTrigger:
-        return GraineCampaignTrigger(
-            campaign_id=self.campaign_id,
-            graine_conn_id=self.graine_conn_id,
-            poll_interval=self.poke_interval,
-            deadline=deadline,
-        )
+    def _make_trigger(self, **shared: Any) -> BaseTrigger:
+        return GraineCampaignTrigger(campaign_id=self.campaign_id, **shared)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from airflow_provider_graine.contacts.chunks import Chunk
 from airflow_provider_graine.contacts.contact_list import ContactList
-from airflow_provider_graine.exceptions import ServiceError, UnclearOutcomeError, UploadError
+from airflow_provider_graine.exceptions import ServiceError, TaskKilledError, UnclearOutcomeError, UploadError
 from airflow_provider_graine.uploads.concurrency import shared_out
 from airflow_provider_graine.uploads.record import Memory, Record, short
 from airflow_provider_graine.uploads.search import Search
@@ -66,6 +66,7 @@ class Upload:
     :param log: where to tell what is done and why
     :param doubt_ends: when a doubt that an earlier part of this try had is over, in seconds since the epoch; ``None``
         where this try begins
+    :param is_stopped: asked before each send whether the task has been stopped from outside
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Upload:
         clock: Clock,
         log: logging.Logger,
         doubt_ends: float | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._service = service
         self._contacts = contacts
@@ -90,6 +92,7 @@ class Upload:
         self._clock = clock
         self._log = log
         self._doubt_ends = doubt_ends
+        self._is_stopped = is_stopped
         self._search = Search(service=service, contacts=contacts, batch_size=batch_size, log=log)
         self._record = Record()
         self._left = contacts.remaining()
@@ -98,6 +101,11 @@ class Upload:
         self._placed: dict[str, PlacedBatch] = {}
         self._vanished = 0
         self._last_send = 0.0
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The batches of this upload that are known by now, with the last known state of each (empty: not known)."""
+        return {**dict.fromkeys(self._record.batches, ""), **{b.batch_id: b.status for b in self._placed.values()}}
 
     def run(self) -> Uploaded:
         """
@@ -145,6 +153,7 @@ class Upload:
         record = self._memory.read()
         if record is None and self._is_first:
             record = Record()
+        self._record = record or self._record
         if record is not None and record.is_blank:
             placed, unmarked = self._search.first_look()
             record = replace(record, before=unmarked)
@@ -309,7 +318,11 @@ class Upload:
         self._last_send = now
 
     def _intend(self, chunk: Chunk) -> None:
-        """Remember the intent, then make sure that no later try has taken over: it would have to know of the intent."""
+        """
+        Remember the intent, then make sure that the batch is wanted still.
+
+        No later try has taken over (it would have to know of the intent), and nobody has stopped this one.
+        """
         self._remember(self._record.intending(chunk.fingerprint, at=self._clock.now()))
         if self._memory.is_taken_over():
             self._remember(self._record.settled(chunk.fingerprint, batch_id=None))
@@ -318,6 +331,9 @@ class Upload:
                 "upload: look at the later try. If there is none, because the run was deleted and made anew, move "
                 "the ledger of the old run away."
             )
+        if self._is_stopped():
+            self._remember(self._record.settled(chunk.fingerprint, batch_id=None))
+            raise TaskKilledError("The task was stopped from outside; nothing more is sent.")
 
     def _find_again(self, chunk: Chunk, unclear: UnclearOutcomeError) -> PlacedBatch | None:
         """Look for a batch whose creation got no clear answer, until it is found or the time for doubt is over."""

@@ -1,12 +1,33 @@
-"""What a trigger tells the worker when a wait is over, read back into a result or an error."""
+"""What a trigger tells the worker when a wait is over: written by the one, read back by the other."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_graine import exceptions
 from airflow_provider_graine.exceptions import CallingError, WaitError
-from airflow_provider_graine.waiting.decision import Step
+from airflow_provider_graine.waiting.decision import Decision, Step
+
+_ERROR: Final = "error"
+
+
+def ended(decision: Decision) -> dict[str, Any]:
+    """
+    Write the decision that ended a wait.
+
+    :param decision: the last one
+    :return: JSON with ``status`` (``done``, ``failed`` or ``timed_out``), ``message``, ``counts`` and ``error``
+    """
+    return {"status": decision.step.value, "message": decision.message, "counts": decision.counts, "error": None}
+
+
+def broke(error: CallingError) -> dict[str, Any]:
+    """
+    Write the error that ended a wait.
+
+    :param error: what nobody can wait out
+    """
+    return {"status": _ERROR, "message": str(error), "counts": {}, "error": type(error).__name__}
 
 
 def read_event(event: Any) -> str:
@@ -26,7 +47,7 @@ def read_event(event: Any) -> str:
         return message
     if status == Step.TIMED_OUT:
         raise TimeoutError(message)
-    if status == "error":
+    if status == _ERROR:
         kind = getattr(exceptions, str(event.get("error")), CallingError)
         raise (kind if isinstance(kind, type) and issubclass(kind, CallingError) else CallingError)(message)
     raise WaitError(message)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+SUCCEEDED: Final = frozenset({"completed"})
+FAILED: Final = frozenset({"cancelled", "expired"})
+RUNNING: Final = frozenset({"draft", "pending", "in_progress", "active"})
+PAUSED: Final = frozenset({"paused"})
 
 #: States in which a contact is done with, in the order in which a reader asks for them.
 FINAL_CONTACT_STATES = ("completed", "no_answer", "busy", "failed", "max_retries_reached", "skipped")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """
     The state of one batch or campaign, or of several together.
@@ -19,12 +24,19 @@ class Progress:
     :param total: number of contacts, or ``None`` where the service did not say
     :param counts: contacts by state, in the service's words
     :param batch_id: the batch, where it is one
+    :param starts_at: when a ``pending`` batch is to start, in seconds since the epoch, where that is known
     """
 
     status: str
     total: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     batch_id: str | None = None
+    starts_at: float | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it changes any more."""
+        return self.status in SUCCEEDED or self.status in FAILED
 
 
 def counted(parts: Iterable[Progress]) -> dict[str, int]:
@@ -34,10 +46,16 @@ def counted(parts: Iterable[Progress]) -> dict[str, int]:
     :param parts: what is known of each
     :return: contacts by state, without zeros
     """
-    total: Counter[str] = Counter()
+    total: dict[str, int] = {}
     for part in parts:
-        total.update(part.counts)
+        for state, number in part.counts.items():
+            total[state] = total.get(state, 0) + number
     return {state: number for state, number in total.items() if number}
+
+
+def with_outcome(counts: Mapping[str, int]) -> int:
+    """Return the number of contacts that are in a state which may be their last."""
+    return sum(counts.get(state, 0) for state in FINAL_CONTACT_STATES)
 
 
 def summarized(counts: Mapping[str, int], *, total: int | None, ended: bool = False) -> str:
@@ -53,13 +71,20 @@ def summarized(counts: Mapping[str, int], *, total: int | None, ended: bool = Fa
     """
     final = {state: counts[state] for state in FINAL_CONTACT_STATES if counts.get(state)}
     rest = {state: number for state, number in counts.items() if number and state not in final}
-    parts = [f"{number} {state.replace('_', ' ')}" for state, number in {**final, **rest}.items()]
+    parts = [f"{number} {word(state).replace('_', ' ')}" for state, number in {**final, **rest}.items()]
     if total is None:
-        return ", ".join(parts)
+        return ", ".join(parts) or "no counts"
     if (other := total - sum(counts.values())) > 0:
         parts.append(f"{other} other")
     listed = ", ".join(parts) or "no counts"
     if ended:
         return f"{total} contacts: {listed}"
-    share = f" ({100 * sum(final.values()) // total}%)" if total else ""
-    return f"{sum(final.values())} of {total} contacts have an outcome{share}: {listed}"
+    done = with_outcome(counts)
+    share = f" ({100 * done // total}%)" if total else ""
+    return f"{done} of {total} contacts have an outcome{share}: {listed}"
+
+
+def word(state: str) -> str:
+    """Return a state that is a plain word as it is; anything else the service may put there is not repeated."""
+    plain = state.isascii() and state.replace("_", "").isalpha() and len(state) <= 40
+    return state if plain else "not a word"

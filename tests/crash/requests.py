@@ -29,3 +29,15 @@ def is_batches(request: Request) -> bool:
 def is_record(request: Request) -> bool:
     """The record of an answer: its batch is on a page that was written before."""
     return is_state(request) and bool(request.json()["value"].get("pages")) and not is_intent(request)
+
+
+def is_look(request: Request) -> bool:
+    """A look of a wait: at one batch, or at the figures of a campaign."""
+    return request.method == "GET" and (
+        request.path.startswith("/api/v1/batches/btc_") or request.path.endswith("/stats")
+    )
+
+
+def is_change(request: Request) -> bool:
+    """A pause or a cancel."""
+    return request.method == "POST" and request.path.rpartition("/")[2] in ("pause", "cancel")

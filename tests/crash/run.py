@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -150,11 +152,41 @@ class Run:
 
     def fire(self) -> None:
         """Let the triggerer run the trigger that the task waits for."""
+        self.airflow.core.connect(connection(self.sandbox, self.service))
         self.events.append(self.airflow.core.fire(self.dag_id, self.run_id))
 
     def kill_task(self) -> None:
         """Kill the task's process, as the kernel does when memory runs out; its supervisor lives to tell."""
         os.kill(self.airflow.task_pids[-1], signal.SIGKILL)
+
+    def terminate_task(self) -> None:
+        """Ask the task's process to end, as a worker that is shut down does."""
+        os.kill(self.airflow.task_pids[-1], signal.SIGTERM)
+
+    def mark_failed(self) -> None:
+        """Do what the button does."""
+        self.airflow.core.set_state(self.dag_id, self.run_id, "failed")
+
+    def cancel_trigger(self, state: str | None, *, seen: Callable[[], bool]) -> None:
+        """
+        Let the triggerer run the trigger that the task waits for, and take it away.
+
+        :param state: what a user makes of the task before; ``None``: nobody touches it, the trigger is only moved
+        :param seen: tells when it has been at work for long enough
+        """
+        self.airflow.core.connect(connection(self.sandbox, self.service))
+        self.airflow.core.begin_trigger(self.dag_id, self.run_id)
+        while not seen():
+            time.sleep(0.02)
+        if state is not None:
+            self.airflow.core.set_state(self.dag_id, self.run_id, state)
+        self.airflow.core.cancel_trigger()
+
+    @property
+    def changes(self) -> list[str]:
+        """What the service was asked to do to the calls, in the order in which it was asked."""
+        paths = [request.path.rpartition("/")[2] for request in self.sandbox.requests if request.method == "POST"]
+        return [path for path in paths if path in ("pause", "cancel", "resume", "dispatch")]
 
     def lose_task_state(self) -> None:
         self.airflow.core.forget_task_state(self.dag_id, self.run_id)

@@ -7,6 +7,7 @@ waits for it. Shapes are those of the pages named at each request in :mod:`.requ
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -23,6 +24,11 @@ Counts = Annotated[
 ]
 
 
+@cache
+def _never_null(document: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, field in document.model_fields.items() if field.default is not None)
+
+
 class Answer(BaseModel):
     """A JSON document of an answer; fields we do not know are kept as they are."""
 
@@ -33,7 +39,7 @@ class Answer(BaseModel):
     def _null_is_as_missing(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        no_nulls = {name for name, field in cls.model_fields.items() if field.default is not None}
+        no_nulls = _never_null(cls)
         return {name: each for name, each in value.items() if each is not None or name not in no_nulls}
 
 

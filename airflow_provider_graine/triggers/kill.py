@@ -1,0 +1,115 @@
+"""
+What a trigger does when it is cancelled: stop the calls if a user ended the task, and nothing if it was only moved.
+
+A trigger is cancelled alike when a user fails, clears or succeeds its task, when its triggerer stops, and when it is
+given to another triggerer. From Airflow 3.3 on ``on_kill()`` is meant for the first (3.3.0 to 3.3.2 call it for the
+last as well); before, there is only the cancellation of ``run()``. The state of the task tells them apart: it is
+deferred as long as no user has touched it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_graine.hooks.clock import clock
+
+if TYPE_CHECKING:
+    from airflow_provider_graine.hooks.graine_stop import Action
+
+#: Whether this Airflow calls ``on_kill()`` of a trigger (3.3 and later).
+CALLS_ON_KILL: Final = hasattr(BaseTrigger, "on_kill")
+
+_PATIENCE: Final = 10.0  # seconds
+#: Seconds for the question to Airflow: the first one of a triggerer makes it start an API of its own.
+_PATIENCE_WITH_AIRFLOW: Final = 60.0
+_DEFERRED: Final = "deferred"
+
+#: An event loop keeps no task alive by itself.
+_at_work: Final[set[asyncio.Task[None]]] = set()
+
+
+async def is_ended_by_user(trigger: BaseTrigger) -> bool:
+    """
+    Tell whether the task that waits for a trigger is deferred no more, which is a user's doing.
+
+    :param trigger: the trigger, cancelled before it has fired
+    :return: ``False`` also where nobody can tell: better calls that go on than calls that nobody wanted to stop
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    ti: Any = getattr(trigger, "task_instance", None)
+    try:
+        asking = sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        # Shielded: an answer that nobody reads confuses the triggerer of Airflow 3.1 so much that it ends.
+        states = await asyncio.wait_for(asyncio.shield(asking), _PATIENCE_WITH_AIRFLOW)
+        key = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+        state = states[ti.run_id][key]
+    except Exception as error:
+        trigger.log.warning(
+            "This wait was cancelled, and Airflow does not tell whether by a user (%s): the calls are left alone",
+            type(error).__name__,
+        )
+        return False
+    return str(getattr(state, "value", state)) != _DEFERRED
+
+
+class StopsCallsOnKill(BaseTrigger):
+    """
+    A trigger that stops the calls it waits for when a user ends its task, as the author asked with ``on_kill``.
+
+    In its :meth:`run`, what can be cancelled goes into ``async with self.noticing_a_kill():``.
+    """
+
+    graine_conn_id: str
+    deadline: float | None
+    kill_action: Action
+
+    @abstractmethod
+    def _watched(self) -> dict[str, Any]:
+        """Return what is waited for: ``batch_ids`` or ``campaign_id``."""
+
+    async def on_kill(self) -> None:
+        """Stop the calls, to the end: a triggerer cancels again every second until the trigger is gone."""
+        if self.kill_action == "none":
+            return
+        stopping = asyncio.create_task(self._stop_if_ended_by_user())
+        _at_work.add(stopping)
+        stopping.add_done_callback(_at_work.discard)
+        while not stopping.done():
+            try:
+                await asyncio.shield(stopping)
+            except asyncio.CancelledError:
+                continue  # ends in any case: when the event loop is closed, the task itself is cancelled
+
+    @asynccontextmanager
+    async def noticing_a_kill(self) -> AsyncIterator[None]:
+        """Do what Airflow 3.3 and later do by themselves: call :meth:`on_kill` when ``run()`` is cancelled."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            # When the time is over it may be Airflow that ends the wait, which is the worker's business then.
+            if not CALLS_ON_KILL and (self.deadline is None or clock.wall() < self.deadline):
+                await self.on_kill()
+            raise
+
+    async def _stop_if_ended_by_user(self) -> None:
+        from airflow_provider_graine.hooks.graine import GraineHook
+        from airflow_provider_graine.hooks.graine_stop import astop_calls
+
+        if not await is_ended_by_user(self):
+            return
+        hook = GraineHook(self.graine_conn_id)
+        try:
+            stopped = await astop_calls(hook, **self._watched(), action=self.kill_action, within=_PATIENCE)
+            self.log.warning("The task was ended by a user. %s", stopped.sentence)
+        finally:
+            await hook.aclose()

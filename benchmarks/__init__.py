@@ -1,0 +1,1 @@
+"""What the provider costs, each measured by one command: ``python -m benchmarks.<name>``."""
