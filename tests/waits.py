@@ -12,15 +12,15 @@ import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
 from airflow_provider_graine.exceptions import CallingError
-from airflow_provider_graine.hooks.clock import Clock
 from airflow_provider_graine.hooks.graine import GraineHook
-from airflow_provider_graine.hooks.graine_watch import BatchWatch, CampaignWatch, decide
 from airflow_provider_graine.operators.graine import GraineCreateBatchOperator
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sensors.graine import GraineBatchSensor, GraineCampaignSensor
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger
 from airflow_provider_graine.waiting.decision import Step, Wait
 from airflow_provider_graine.waiting.event import broke, ended
+from airflow_provider_graine.watching.clock import Clock
+from airflow_provider_graine.watching.graine_watch import BatchWatch, CampaignWatch, decide
 from tests.task import Task
 
 START = datetime(2026, 5, 10, 9, tzinfo=UTC).timestamp()

@@ -7,7 +7,6 @@ import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from airflow.sdk import BaseHook
@@ -149,12 +148,11 @@ class _OnLoop:
 
 
 def _open(settings: ServiceSettings, reload_token: Callable[[], Awaitable[str]]) -> AsyncSession:
+    import anyio
+
     from airflow_provider_graine.http import AsyncSession
 
-    with suppress(ImportError):
-        import anyio
-
-        anyio.run(anyio.sleep, 0)  # what httpx imports with its first request
+    anyio.run(anyio.sleep, 0)  # what httpx imports with its first request
     return AsyncSession(settings, reload_token=reload_token)
 
 

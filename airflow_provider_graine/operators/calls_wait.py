@@ -20,11 +20,11 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import BaseOperator
 
 from airflow_provider_graine.exceptions import ConfigurationError, TaskKilledError, WaitError
-from airflow_provider_graine.hooks.clock import clock
-from airflow_provider_graine.hooks.graine_stop import Action, stop_calls
 from airflow_provider_graine.waiting.decision import Decision, Step
 from airflow_provider_graine.waiting.event import read_event
 from airflow_provider_graine.waiting.rules import WaitRules
+from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.graine_stop import Action, stop_calls
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout

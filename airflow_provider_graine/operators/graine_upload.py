@@ -15,12 +15,12 @@ from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 
 from airflow_provider_graine.exceptions import ConfigurationError, ContactsRejectedError, WaitTimeoutError
-from airflow_provider_graine.hooks.clock import clock
-from airflow_provider_graine.hooks.graine_stop import Action
 from airflow_provider_graine.operators.calls_wait import CallsWait
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger
 from airflow_provider_graine.triggers.pause import PauseTrigger
 from airflow_provider_graine.waiting.decision import Wait, jittered
+from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.graine_stop import Action
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -425,7 +425,7 @@ class GraineUploadOperator(CallsWait):
         raise AssertionError("defer() raises")
 
     def _wait(self, batch_ids: list[str], context: Context) -> None:
-        from airflow_provider_graine.hooks.graine_watch import BatchWatch, decide
+        from airflow_provider_graine.watching.graine_watch import BatchWatch, decide
 
         deadline = self._deadline(context, start=clock.wall())
         wait = Wait(rules=self._rules, poll_interval=self.poll_interval, deadline=deadline)

@@ -12,16 +12,16 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow.sdk import BaseSensorOperator
 
 from airflow_provider_graine.exceptions import ConfigurationError
-from airflow_provider_graine.hooks.clock import clock
 from airflow_provider_graine.operators.calls_wait import CallsWait
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger, GraineCampaignTrigger
 from airflow_provider_graine.waiting.decision import Decision, Wait
+from airflow_provider_graine.watching.clock import clock
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_graine.hooks.graine_watch import BatchWatch, CampaignWatch
+    from airflow_provider_graine.watching.graine_watch import BatchWatch, CampaignWatch
 
 #: Where a rescheduled sensor keeps what it remembers of its wait, in Airflow's task state store (3.3 and later).
 _MEMORY_KEY: Final = "wait"
@@ -124,7 +124,7 @@ class _CallsEndSensor(CallsWait, BaseSensorOperator):
         return first.timestamp() if first is not None else super()._start_of_try(context)
 
     def _look(self, wait: Wait) -> Decision:
-        from airflow_provider_graine.hooks.graine_watch import decide
+        from airflow_provider_graine.watching.graine_watch import decide
 
         self._settings = self.hook.settings
         try:
@@ -223,7 +223,7 @@ class GraineBatchSensor(_CallsEndSensor):
         return dict.fromkeys(self._ids(), "")
 
     def _make_watch(self) -> BatchWatch:
-        from airflow_provider_graine.hooks.graine_watch import BatchWatch
+        from airflow_provider_graine.watching.graine_watch import BatchWatch
 
         return BatchWatch(self._ids())
 
@@ -274,7 +274,7 @@ class GraineCampaignSensor(_CallsEndSensor):
         return {self.campaign_id: ""}
 
     def _make_watch(self) -> CampaignWatch:
-        from airflow_provider_graine.hooks.graine_watch import CampaignWatch
+        from airflow_provider_graine.watching.graine_watch import CampaignWatch
 
         return CampaignWatch(self.campaign_id)
 

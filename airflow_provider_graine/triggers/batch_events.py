@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
     from airflow_provider_graine.hooks.graine import GraineHook
-    from airflow_provider_graine.hooks.graine_listing import CampaignListing
     from airflow_provider_graine.services.graine.received import Batch
+    from airflow_provider_graine.watching.graine_listing import CampaignListing
 
 _log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ def _ended(batches: Sequence[Batch]) -> list[Batch]:
 
 def _opened(graine_conn_id: str, campaign_id: str) -> tuple[GraineHook, CampaignListing]:
     from airflow_provider_graine.hooks.graine import GraineHook
-    from airflow_provider_graine.hooks.graine_listing import CampaignListing
+    from airflow_provider_graine.watching.graine_listing import CampaignListing
 
     return GraineHook(graine_conn_id), CampaignListing(campaign_id)
 

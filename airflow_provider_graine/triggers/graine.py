@@ -27,7 +27,7 @@ async def _shared_polls() -> Any:
     """Import what shares the polls, off the event loop: it takes a while, and the loop belongs to all triggers."""
     global _polls  # noqa: PLW0603
     if _polls is None:
-        _polls = await asyncio.to_thread(importlib.import_module, "airflow_provider_graine.hooks.graine_polls")
+        _polls = await asyncio.to_thread(importlib.import_module, "airflow_provider_graine.watching.graine_polls")
     return _polls
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_graine.hooks.clock import clock
+from airflow_provider_graine.watching.clock import clock
 
 if TYPE_CHECKING:
-    from airflow_provider_graine.hooks.graine_stop import Action
+    from airflow_provider_graine.watching.graine_stop import Action
 
 #: Whether this Airflow calls ``on_kill()`` of a trigger (3.3 and later).
 CALLS_ON_KILL: Final = hasattr(BaseTrigger, "on_kill")
@@ -103,7 +103,7 @@ class StopsCallsOnKill(BaseTrigger):
 
     async def _stop_if_ended_by_user(self) -> None:
         from airflow_provider_graine.hooks.graine import GraineHook
-        from airflow_provider_graine.hooks.graine_stop import astop_calls
+        from airflow_provider_graine.watching.graine_stop import astop_calls
 
         if not await is_ended_by_user(self):
             return

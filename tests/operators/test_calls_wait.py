@@ -18,9 +18,9 @@ from airflow_provider_graine.exceptions import (
     WaitTimeoutError,
 )
 from airflow_provider_graine.hooks.graine import GraineHook
-from airflow_provider_graine.hooks.graine_stop import stop_calls
-from airflow_provider_graine.hooks.graine_watch import decide
 from airflow_provider_graine.sandbox import Sandbox
+from airflow_provider_graine.watching.graine_stop import stop_calls
+from airflow_provider_graine.watching.graine_watch import decide
 from tests.waits import INTERVAL, MODES, START, VirtualClock, Waiting, clock, waiting
 
 __all__ = ["clock", "waiting"]
@@ -275,7 +275,7 @@ def test_killed_in_the_middle_of_a_look(
             waiting.operator.on_kill()
         return decide(*arguments)
 
-    monkeypatch.setattr("airflow_provider_graine.hooks.graine_watch.decide", look_and_be_killed)
+    monkeypatch.setattr("airflow_provider_graine.watching.graine_watch.decide", look_and_be_killed)
     with pytest.raises(TaskKilledError):
         waiting.run(on_kill=action, on_timeout="cancel", **({} if waiting.is_operator else leniency))
     assert waiting.stops == waiting.stop(action)

@@ -14,8 +14,8 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_graine import exceptions
-from airflow_provider_graine.hooks.graine_watch import decide
 from airflow_provider_graine.sandbox import Sandbox
+from airflow_provider_graine.watching.graine_watch import decide
 from tests.waits import Waiting, clock, waiting
 
 __all__ = ["clock", "waiting"]
@@ -150,7 +150,7 @@ def _told_to_stop(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> Any:
             waiting.operator.on_kill()
             return decide(*arguments)
 
-        monkeypatch.setattr("airflow_provider_graine.hooks.graine_watch.decide", killed_meanwhile)
+        monkeypatch.setattr("airflow_provider_graine.watching.graine_watch.decide", killed_meanwhile)
     else:
         waiting.clock.after(1000, lambda: waiting.operator.on_kill())
     return waiting.run(on_kill="pause", on_timeout="cancel")

@@ -154,7 +154,7 @@ def test_soft_fail_skips_a_deferred_timeout(sandbox: Sandbox, make: Any, task: T
 
 def test_batch_that_does_not_exist(sandbox: Sandbox, task: Task) -> None:
     with pytest.raises(NotFoundError):
-        task.run(GraineBatchSensor(task_id="wait", batch_ids=["btc_none"]))
+        task.run(GraineBatchSensor(task_id="wait", batch_ids=["btc_none"], poke_interval=0.1))
 
 
 def test_no_batches_is_done(sandbox: Sandbox, task: Task) -> None:

@@ -11,7 +11,7 @@ import time
 
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
-from tests.hooks.polling import expire, make, run, wait_for
+from tests.watching.polling import expire, make, run, wait_for
 
 #: A trigger in a process that has imported what a triggerer has; tells what was imported, and which certificates were
 #: loaded, by the thread that runs the event loop.

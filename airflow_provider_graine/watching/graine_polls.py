@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_graine.exceptions import CallingError, ConfigurationError, ServiceUnavailableError
-from airflow_provider_graine.hooks.clock import clock
-from airflow_provider_graine.hooks.graine_poll import CampaignPoll, Seat, Wanted
-from airflow_provider_graine.hooks.graine_watch import answered, look_closer
-from airflow_provider_graine.hooks.shared_hook import SharedAnswers, SharedHook, ended
 from airflow_provider_graine.waiting.decision import Closer
 from airflow_provider_graine.waiting.progress import Progress
+from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.graine_poll import CampaignPoll, Seat, Wanted
+from airflow_provider_graine.watching.graine_watch import answered, look_closer
+from airflow_provider_graine.watching.shared_hook import SharedAnswers, SharedHook, ended
 
 if TYPE_CHECKING:
     from airflow_provider_graine.waiting.decision import Decision, Wait

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.waiting.decision import Decision, Step
-from tests.hooks.polling import add, asked, make, run, wait_for
+from tests.watching.polling import add, asked, make, run, wait_for
 
 SPAN = 1.5  # seconds in which everything begins and ends
 INTERVALS = (0.06, 0.1, 0.25)

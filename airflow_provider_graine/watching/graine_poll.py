@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Union
 
 from airflow_provider_graine.exceptions import NotFoundError, RequestRejectedError
-from airflow_provider_graine.hooks.clock import clock
-from airflow_provider_graine.hooks.graine_watch import CampaignWatch, batch_progress, moment
 from airflow_provider_graine.waiting.decision import jittered
+from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.graine_watch import CampaignWatch, batch_progress, moment
 
 if TYPE_CHECKING:
-    from airflow_provider_graine.hooks.shared_hook import SharedHook
     from airflow_provider_graine.services.graine.received import Batch
     from airflow_provider_graine.waiting.progress import Progress
+    from airflow_provider_graine.watching.shared_hook import SharedHook
 
 #: What is waited for: a batch, or, ``None``, the campaign itself.
 Wanted = str | None

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_graine.exceptions import AuthenticationError, ServiceUnavailableError
-from airflow_provider_graine.hooks.clock import clock
 from airflow_provider_graine.hooks.graine import GraineHook
-from airflow_provider_graine.hooks.graine_watch import BatchWatch, CampaignWatch, adecide, decide, moment
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.waiting.decision import Decision, Question, Step, Wait
 from airflow_provider_graine.waiting.rules import WaitRules
+from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.graine_watch import BatchWatch, CampaignWatch, adecide, decide, moment
 
 NIGHT = {
     "working_hours_enforced": True,

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_graine.exceptions import CallingError
-from airflow_provider_graine.hooks.clock import clock
 from airflow_provider_graine.waiting.decision import Closer, Question, Step
 from airflow_provider_graine.waiting.hours import CallingHours
 from airflow_provider_graine.waiting.progress import Progress
+from airflow_provider_graine.watching.clock import clock
 
 if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook

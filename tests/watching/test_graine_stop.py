@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_graine.hooks.graine import GraineHook
-from airflow_provider_graine.hooks.graine_stop import Stopped, astop_calls, stop_calls
 from airflow_provider_graine.sandbox import Sandbox
+from airflow_provider_graine.watching.graine_stop import Stopped, astop_calls, stop_calls
 
 Stop = Callable[..., Stopped]
 

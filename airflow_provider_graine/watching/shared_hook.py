@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow_provider_graine.exceptions import ServiceUnavailableError, UnexpectedAnswerError
-from airflow_provider_graine.hooks.clock import clock
 from airflow_provider_graine.hooks.graine import GraineHook
+from airflow_provider_graine.watching.clock import clock
 
 if TYPE_CHECKING:
     from airflow_provider_graine.services.graine.received import Batch, BatchDebug, Campaign, CampaignStats

@@ -11,14 +11,14 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_graine.exceptions import AuthenticationError, ConfigurationError, NotFoundError
-from airflow_provider_graine.hooks import shared_hook
-from airflow_provider_graine.hooks.clock import clock
 from airflow_provider_graine.hooks.graine import GraineHook
-from airflow_provider_graine.hooks.graine_polls import shared_watch
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.services.graine.sent import DAYS
 from airflow_provider_graine.waiting.decision import Decision, Step
-from tests.hooks.polling import INTERVAL, add, asked, expire, make, of, run, start, until, wait_for
+from airflow_provider_graine.watching import shared_hook
+from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.graine_polls import shared_watch
+from tests.watching.polling import INTERVAL, add, asked, expire, make, of, run, start, until, wait_for
 
 pytestmark = pytest.mark.usefixtures("hook")
 LIST = "GET /campaigns/{campaign_id}/batches"

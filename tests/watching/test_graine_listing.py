@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_graine.exceptions import ServiceUnavailableError
 from airflow_provider_graine.hooks.graine import GraineHook
-from airflow_provider_graine.hooks.graine_listing import LOOKS_PER_LISTING, CampaignListing
 from airflow_provider_graine.sandbox import Sandbox
+from airflow_provider_graine.watching.graine_listing import LOOKS_PER_LISTING, CampaignListing
 from tests.service import campaign_id, hook, sandbox, shared_sandbox
 
 __all__ = ["campaign_id", "hook", "sandbox", "shared_sandbox"]
