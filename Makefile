@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 OLDEST := $(VENV)-3.1
 ARGS ?=
+NAME ?= waiting
 
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --no-input --quiet --quiet
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-real e2e crash check format pins clean
+.PHONY: help demo test test-real e2e crash bench check format pins clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,14 +40,17 @@ e2e: $(VENV)/.dev-ready ## Run the tests on a real Airflow (scheduler, triggerer
 	$(SAY) "Tests on a real Airflow"
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
 
-crash: $(VENV)/.dev-ready $(OLDEST)/.ready ## Kill tasks at every step of an upload and retry them, on the newest and the oldest Airflow
-	$(SAY) "Killed uploads, on the newest and the oldest supported Airflow at the same time"
+crash: $(VENV)/.dev-ready $(OLDEST)/.ready ## Kill tasks at every step of uploads and waits, on the newest and the oldest Airflow
+	$(SAY) "Killed uploads and waits, on the newest and the oldest supported Airflow at the same time"
 	@mkdir -p .work
 	@$(OLDEST)/bin/python -m pytest tests/crash $(ARGS) >.work/crash-oldest.log 2>&1 & oldest=$$!; \
 	trap 'kill $$oldest' INT TERM; \
 	$(BIN)/python -m pytest tests/crash $(ARGS); newest=$$?; \
 	wait $$oldest; oldest=$$?; \
 	cat .work/crash-oldest.log; exit $$((newest || oldest))
+
+bench: $(VENV)/.dev-ready ## Measure beside a plain script: make bench NAME=waiting (benchmarks/README.md lists them)
+	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 check: $(VENV)/.dev-ready ## Lint, formatting, types
 	$(SAY) "ruff check"

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # Airflow's own warnings, raised while it runs a DAG in this process, are not for these tests to judge.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::airflow_provider_graine")]
 
-DAG_IDS = ["example_graine_batch", "example_graine_files", "example_graine_sql"]
+DAG_IDS = ["example_graine_batch", "example_graine_files", "example_graine_sql", "example_graine_watch"]
 
 
 def test_all_of_them_are_parsed_without_error_or_warning(bag: DagBag) -> None:
@@ -178,6 +179,20 @@ def test_the_short_list_is_paused_and_goes_on(
     assert sandbox.campaigns[campaign_id]["default_call_variables"] == {"language": "en"}
     del xcoms["choose_people"]  # the list itself; the docs of the operator say what that means
     _assert_private(sandbox, xcoms, capfd.readouterr())
+
+
+def test_a_run_is_for_each_batch_that_ended_once(bag: DagBag) -> None:
+    dag = bag.dags["example_graine_watch"]
+    choose_batches = dag.get_task("choose_batches").python_callable
+    asset = choose_batches.__globals__["ended_batches"]
+    ends = [SimpleNamespace(extra={"from_trigger": True, "payload": {"batch_id": each}}) for each in ("b", "a", "b")]
+
+    chosen = choose_batches(triggering_asset_events={asset: ends})
+
+    assert chosen == ["b", "a"]
+    assert dag.is_paused_upon_creation, "it would watch a campaign that does not exist"
+    [watcher] = asset.watchers
+    assert watcher.trigger.serialize()[1]["statuses"] == ["completed", "expired"]
 
 
 def _run(bag: DagBag, dag_id: str, conf: dict[str, Any], *, state: str = "success") -> dict[str, dict[str, Any]]:

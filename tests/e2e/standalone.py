@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import psutil
 
 _START_TIMEOUT = 180.0  # seconds; a start takes about twenty
 _STOP_TIMEOUT = 15.0
+_LOCKED_TIMEOUT = 30.0  # SQLite lets one component write at a time
 _COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
@@ -50,26 +52,19 @@ class Standalone:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(api_port),
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a cold server on a busy machine
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             **environment,
         }
         self._airflow: subprocess.Popen[bytes] | None = None
-        self._api = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._api = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     # Life
 
     def __enter__(self) -> Self:
-        with self.output.open("wb") as output:
-            self._airflow = subprocess.Popen(
-                [Path(sys.executable).with_name("airflow"), "standalone"],
-                env=self._environment,
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its components outlive it: the session is what is ended
-            )
+        self._airflow = self._start("standalone")
         try:
             self.wait_until(self._is_healthy, "Airflow is healthy", timeout=_START_TIMEOUT)
             self._api.headers["Authorization"] = f"Bearer {self._api.get('/auth/token').json()['access_token']}"
@@ -89,11 +84,28 @@ class Standalone:
             for process in alive:
                 process.kill()
             psutil.wait_procs(alive, timeout=1)
+        for started in self._started:
+            started.wait()
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        with self.output.open("ab") as output:
+            started = subprocess.Popen(
+                [Path(sys.executable).with_name("airflow"), command],
+                env=self._environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its components outlive it: the session is what is ended
+            )
+        self._started.append(started)
+        return started
 
     def _processes(self) -> list[psutil.Process]:
-        assert self._airflow is not None
-        self._airflow.poll()
-        return [process for process in psutil.process_iter() if _session(process) == self._airflow.pid]
+        for started in self._started:
+            started.poll()  # else it stays a zombie
+        sessions = {started.pid for started in self._started}
+        return [process for process in psutil.process_iter(["cmdline"]) if _session(process) in sessions]
 
     def _is_healthy(self) -> bool:
         assert self._airflow is not None
@@ -115,11 +127,65 @@ class Standalone:
         lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([message, *lines[-150:]])
 
+    # What a platform does
+
+    def kill_triggerer(self) -> None:
+        """Kill all processes of the triggerer at once, as when its machine dies."""
+        processes = self._triggerer()
+        for process in processes:
+            process.kill()
+        self._see_end_of(processes)
+
+    def stop_triggerer(self) -> None:
+        """Ask the triggerer to end, and wait until it has."""
+        processes = self._triggerer()
+        processes[0].terminate()
+        self._see_end_of(processes)
+
+    def start_triggerer(self) -> None:
+        """Start a triggerer in place of the one that has ended, and wait until it is at work."""
+        before = self._triggerer_jobs()
+        triggerer = self._start("triggerer")
+
+        def is_at_work() -> bool:
+            assert triggerer.poll() is None, self._with_output("The triggerer ended by itself")
+            return bool(self._triggerer_jobs() - before)
+
+        self.wait_until(is_at_work, "a new triggerer is at work", timeout=60)
+
+    def restart_triggerer(self) -> None:
+        """Restart the triggerer as an upgrade does."""
+        self.stop_triggerer()
+        self.start_triggerer()
+
+    def _triggerer(self) -> list[psutil.Process]:
+        """Give the processes of the triggerer, the main one first."""
+        named = [process for process in self._processes() if (process.info["cmdline"] or [])[-1:] == ["triggerer"]]
+        forked_off = {process.pid for process in named}
+        [main] = [process for process in named if process.ppid() not in forked_off]
+        return [main, *main.children(recursive=True)]
+
+    def _triggerer_jobs(self) -> set[int]:
+        jobs = self.request("GET", "/jobs", params={"job_type": "TriggererJob"})["jobs"]
+        return {job["id"] for job in jobs}
+
+    def _see_end_of(self, processes: list[psutil.Process]) -> None:
+        pids = {process.pid for process in processes}
+        self.wait_until(
+            lambda: not pids & {process.pid for process in self._processes()}, f"{pids} have ended", timeout=30
+        )
+
     # What a user does
 
     def request(self, method: str, path: str, **how: Any) -> Any:
         """Send a request to the public API and give the decoded answer."""
-        answer = self._api.request(method, f"/api/v2{path}", **how)
+        deadline = time.monotonic() + _LOCKED_TIMEOUT
+        while True:
+            answer = self._api.request(method, f"/api/v2{path}", **how)
+            is_locked = answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
+            if not is_locked or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
@@ -177,6 +243,19 @@ class DagRun:
                 lines = self.log(task_id, attempt=self.task(task_id)["try_number"])[-25:]
                 told.append("\n".join([f"{self.dag_id}.{task_id}", *(_readable(line) for line in lines)]))
         return "\n\n".join(told)
+
+    def mark(self, task_id: str, state: str) -> None:
+        """Mark one task ``failed`` or ``success``, as from its page."""
+        path = f"{self._path}/taskInstances/{task_id}"
+        self._airflow.request("PATCH", path, json={"new_state": state})
+
+    def mark_all(self, state: str) -> None:
+        """Mark the run ``failed`` or ``success``, as from its page."""
+        self._airflow.request("PATCH", self._path, json={"state": state})
+
+    def terminate(self, task_id: str) -> None:
+        """Send SIGTERM to the process that runs the task, as a worker does when it is shut down."""
+        os.kill(self.task(task_id)["pid"], signal.SIGTERM)
 
     def clear(self, task_id: str) -> None:
         """Clear one finished task, as from its page."""
