@@ -34,11 +34,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _GRAINE,
-                "python-modules": [
-                    f"{_PACKAGE}.triggers.graine",
-                    f"{_PACKAGE}.triggers.batch_events",
-                    f"{_PACKAGE}.triggers.pause",
-                ],
+                "python-modules": [f"{_PACKAGE}.triggers.graine", f"{_PACKAGE}.triggers.pause"],
             }
         ],
         "transfers": [
