@@ -59,7 +59,7 @@ class Standalone:
         }
         self._airflow: subprocess.Popen[bytes] | None = None
         self._started: list[subprocess.Popen[bytes]] = []
-        self._api = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        self._api = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
 
     # Life
 
@@ -172,7 +172,7 @@ class Standalone:
     def _see_end_of(self, processes: list[psutil.Process]) -> None:
         pids = {process.pid for process in processes}
         self.wait_until(
-            lambda: not pids & {process.pid for process in self._processes()}, f"{pids} have ended", timeout=30
+            lambda: not pids & {process.pid for process in self._processes()}, f"{pids} have ended", timeout=90
         )
 
     # What a user does

@@ -93,7 +93,7 @@ class Stop:
 
 DONE = {"pause": "Paused", "cancel": "Cancelled"}
 DEFERRED = {"deferrable": True}
-RESCHEDULED = {"mode": "reschedule"}
+RESCHEDULED = {"mode": "reschedule", "poke_interval": 30}  # Airflow may fail what comes back sooner than it looks
 KILLED = "TaskKilledError: The task was stopped from outside"
 
 STOPS = {
@@ -125,7 +125,7 @@ STOPS = {
         says="AirflowSensorTimeout",
     ),
     "timeout_rescheduled": Stop(
-        RESCHEDULED | {"timeout": 15, "on_timeout": "pause", "on_kill": "cancel"},
+        RESCHEDULED | {"timeout": 20, "on_timeout": "pause", "on_kill": "cancel"},
         waits="batches",
         asked="pause",
         says="AirflowSensorTimeout",
@@ -243,13 +243,13 @@ class Wait:
         ]
 
     def is_waiting(self, *, attempt: int = 1) -> bool:
-        """Whether it waits in earnest: a deferred one in the triggerer, another one after two looks."""
+        """Whether it waits in earnest: a deferred one in the triggerer, a running one after two looks."""
         if self.stop.mode == "deferred":
             folder = self.airflow.home / f"logs/dag_id={self.run.dag_id}/run_id={self.run.run_id}/task_id={self.name}"
             return any(folder.glob(f"attempt={attempt}.log.trigger.*"))
         received = self.received()
         changed = [number for number, request in enumerate(received, start=1) if request.method != "GET"]
-        return len(received) - max(changed, default=0) >= 2
+        return len(received) - max(changed, default=0) >= (2 if self.stop.mode == "running" else 1)
 
 
 @dataclass
