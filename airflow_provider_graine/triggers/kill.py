@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger
@@ -72,6 +72,7 @@ class StopsCallsOnKill(BaseTrigger):
     graine_conn_id: str
     deadline: float | None
     kill_action: Action
+    _stopping: asyncio.Task[None] | None = None
 
     @abstractmethod
     def _watched(self) -> dict[str, Any]:
@@ -81,14 +82,20 @@ class StopsCallsOnKill(BaseTrigger):
         """Stop the calls, to the end: a triggerer cancels again every second until the trigger is gone."""
         if self.kill_action == "none":
             return
-        stopping = asyncio.create_task(self._stop_if_ended_by_user())
-        _at_work.add(stopping)
-        stopping.add_done_callback(_at_work.discard)
-        while not stopping.done():
-            try:
-                await asyncio.shield(stopping)
-            except asyncio.CancelledError:
-                continue  # ends in any case: when the event loop is closed, the task itself is cancelled
+        self._stopping = asyncio.create_task(self._stop_if_ended_by_user())
+        _at_work.add(self._stopping)
+        self._stopping.add_done_callback(_at_work.discard)
+        await self._until_stopped()
+
+    async def cleanup(self) -> None:
+        """Stay until the calls are stopped: on Python 3.11 Airflow gives ``on_kill()`` up, and the log ends with us."""
+        await self._until_stopped()
+
+    async def _until_stopped(self) -> None:
+        while self._stopping is not None and not self._stopping.done():
+            with suppress(asyncio.CancelledError):
+                # Ends in any case: when the event loop is closed, this task itself is cancelled.
+                await asyncio.shield(self._stopping)
 
     @asynccontextmanager
     async def noticing_a_kill(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_graine.exceptions import CallingError, ConfigurationError, ServiceUnavailableError
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_graine.waiting.decision import Decision, Wait
 
 T = TypeVar("T")
+
+#: Seconds that the look at the deadline may take: a wait that is taken up late finds calls that are done.
+_LAST_LOOK: Final = 1.5
 
 
 class _Connection:
@@ -110,7 +113,11 @@ class SharedWatch:
         :return: any step but ``LOOK_CLOSER``
         :raises CallingError: where waiting cannot help
         """
-        await _until(wait.deadline, self._next_look(pause))
+        last_look_by = None
+        if wait.deadline is not None:
+            pause = min(pause, max(0.0, wait.deadline - clock.wall()))
+            last_look_by = max(wait.deadline, clock.wall()) + _LAST_LOOK
+        await _until(last_look_by, self._next_look(pause))
         parts = []
         for each in self._found.values():
             if isinstance(each, Progress):

@@ -33,6 +33,7 @@ Action = Literal["none", "pause", "cancel"]
 
 _AT_A_TIME: Final = 8
 _MOST_NAMED: Final = 20
+_TELLING: Final = 0.5  # seconds
 _GOALS: Final = {"pause": "paused", "cancel": "cancelled"}
 _ENDED: Final = SUCCEEDED | FAILED
 
@@ -119,12 +120,14 @@ def stop_calls(
     :param action: ``"pause"``, ``"cancel"``, or ``"none"``: then nothing is sent
     :param within: seconds all of it may take
     :param known: the state last seen, by id
-    :param tell: is told the sentence, in the other thread
+    :param tell: is told the sentence, in the other thread; before this returns, unless the interrupted thread holds
+        what that needs
     :return: what was done
     """
     targets = _Targets(batch_ids=batch_ids, campaign_id=campaign_id)
     until = time.monotonic() + within
     answer: queue.SimpleQueue[Stopped] = queue.SimpleQueue()  # the one queue that may be used in a signal handler
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def work() -> None:
         try:
@@ -134,12 +137,16 @@ def stop_calls(
         answer.put(stopped)
         if tell is not None:
             tell(stopped.sentence)
+        told.put(None)
 
     threading.Thread(target=work, name="stop-calls", daemon=True).start()
     try:
-        return answer.get(timeout=within + 0.25)
+        stopped = answer.get(timeout=within + 0.25)
     except queue.Empty:
         return targets.summed_up(action, dict.fromkeys(targets.ids, _Outcome.UNKNOWN))
+    with suppress(queue.Empty):
+        told.get(timeout=_TELLING)  # the process may end right after this
+    return stopped
 
 
 async def _stop_on_own_session(

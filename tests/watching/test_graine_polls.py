@@ -305,6 +305,22 @@ def test_deadline_is_kept_while_a_look_hangs(sandbox: Sandbox, hook: GraineHook)
     assert 0.5 <= time.time() - began < 2.5
 
 
+@pytest.mark.parametrize("left", [-3600.0, 0.4])
+def test_a_wait_taken_up_late_looks_before_it_gives_up(sandbox: Sandbox, hook: GraineHook, left: float) -> None:
+    """As when the triggerer was away: the calls may be done."""
+    campaign_id, batch_ids = make(hook, 2)
+    sandbox.run_until_idle()
+    (decision,) = run(wait_for(batch_ids, campaign_id, interval=30.0, deadline=time.time() + left))
+    assert decision.step is Step.DONE
+
+
+def test_a_wait_taken_up_late_times_out_on_what_it_sees(sandbox: Sandbox, hook: GraineHook) -> None:
+    campaign_id, (batch_id,) = make(hook, 1)
+    (decision,) = run(wait_for([batch_id], campaign_id, interval=30.0, deadline=time.time() - 3600))
+    assert decision.step is Step.TIMED_OUT
+    assert decision.counts
+
+
 def test_deadline_is_kept_while_a_closer_look_hangs(sandbox: Sandbox, hook: GraineHook) -> None:
     campaign_id, (batch_id,) = make(hook, 1)
     sandbox.fault("GET /campaigns/{campaign_id}", "hang", seconds=5, times=None)

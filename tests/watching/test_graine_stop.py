@@ -239,6 +239,17 @@ def test_in_a_signal_handler_whatever_lock_is_held(
     assert told == [results[0].sentence]
 
 
+def test_it_is_told_before_the_process_may_end(sandbox: Sandbox, hook: GraineHook, batch_ids: list[str]) -> None:
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        time.sleep(0.1)
+        told.append(sentence)
+
+    stopped = stop_calls(hook.settings, batch_ids=batch_ids, action="pause", within=4.0, tell=tell)
+    assert told == [stopped.sentence]
+
+
 def test_in_a_signal_handler_in_the_middle_of_a_request(
     sandbox: Sandbox, hook: GraineHook, batch_ids: list[str], on_sigusr1: Callable[[Callable[[], None]], None]
 ) -> None:
