@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 assert "airflow" not in sys.modules, "Airflow was imported before its home was set."
@@ -22,6 +24,16 @@ os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # Airflow's default bundle: dag.test() runs only what lies in one.
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(EXAMPLE_DAGS)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobody_lingers() -> Iterator[None]:
+    """Let triggers that have stopped calls end at once: no Airflow reads their logs here."""
+    from airflow_provider_graine.triggers import kill
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kill, "_LINGER", 0.0)
+        yield
 
 
 def pytest_unconfigure() -> None:

@@ -33,6 +33,10 @@ class PostgresServer:
     database: str = "postgres"
     port: int = 5432
 
+    def url(self, driver: str) -> str:
+        """The database for SQLAlchemy, through a driver such as ``psycopg2``."""
+        return f"postgresql+{driver}://{self.user}@/{self.database}?host={self.socket_directory}"
+
     @property
     def airflow_connection(self) -> str:
         """The connection as JSON, for ``AIRFLOW_CONN_…``."""

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 CALLS_ON_KILL: Final = hasattr(BaseTrigger, "on_kill")
 
 _PATIENCE: Final = 10.0  # seconds
-#: Seconds for the question to Airflow: the first one of a triggerer makes it start an API of its own.
-_PATIENCE_WITH_AIRFLOW: Final = 60.0
+#: Seconds for the question to Airflow: the first one of a triggerer makes it start an API of its own, which takes more
+#: than a minute on a machine that has ten times as much to do as it can.
+_PATIENCE_WITH_AIRFLOW: Final = 180.0
+#: Seconds to stay after the last word: Airflow reads a trigger's log and its end from two pipes, and what it reads
+#: after the end is not in the task's log.
+_LINGER: Final = 2.0
 _DEFERRED: Final = "deferred"
 
 #: An event loop keeps no task alive by itself.
@@ -120,3 +124,4 @@ class StopsCallsOnKill(BaseTrigger):
             self.log.warning("The task was ended by a user. %s", stopped.sentence)
         finally:
             await hook.aclose()
+        await asyncio.sleep(_LINGER)

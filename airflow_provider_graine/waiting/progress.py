@@ -78,7 +78,7 @@ def summarized(counts: Mapping[str, int], *, total: int | None, ended: bool = Fa
         parts.append(f"{other} other")
     listed = ", ".join(parts) or "no counts"
     if ended:
-        return f"{total} contacts: {listed}"
+        return f"{total} contact{'' if total == 1 else 's'}: {listed}"
     done = with_outcome(counts)
     share = f" ({100 * done // total}%)" if total else ""
     return f"{done} of {total} contacts have an outcome{share}: {listed}"

@@ -257,6 +257,8 @@ class Scene:
     airflow: Standalone
     sandbox: Sandbox
     waits: dict[str, Wait]
+    #: what did not happen in time, with Airflow's output; the play ends there
+    missed: str = ""
 
     def states(self) -> dict[str, str | None]:
         listed = self.airflow.request("GET", "/dags/~/dagRuns/~/taskInstances", params={"limit": 100})
@@ -283,7 +285,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         }
         with Standalone(home, dags=DAGS, environment=environment) as airflow:
             scene = _start(airflow, sandbox)
-            _play(scene)
+            try:
+                _play(scene)
+            except AssertionError as missed:
+                scene.missed = str(missed)
             yield scene
 
 
@@ -377,7 +382,7 @@ def _see_looks(scene: Scene) -> None:
 def _let_them_ask(scene: Scene, at: Moment) -> None:
     """Give what is to be asked of the service the time it takes; whether it was asked is for the tests to say."""
     waits = [wait for wait in scene.waits.values() if wait.stop.at == at]
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240  # the first question of a triggerer to Airflow takes long on a busy machine
     while time.monotonic() < deadline and not all(wait.changes() == wait.expected() for wait in waits):
         time.sleep(0.5)
 
@@ -403,12 +408,16 @@ def _wait_until(scene: Scene, happened: Callable[[], bool], what: str, *, timeou
         scene.airflow.wait_until(happened, what, timeout=timeout)
     except AssertionError as late:
         acted = [wait.name for wait in scene.waits.values() if wait.acted]
-        raise AssertionError(f"Not so after {timeout:g} s: {what}\n{scene.states()}\nacted: {acted}") from late
+        raise AssertionError(f"{late}\n{scene.states()}\nacted: {acted}") from late
 
 
 @pytest.fixture(params=STOPS)
 def wait(scene: Scene, request: pytest.FixtureRequest) -> Wait:
     return scene.waits[request.param]
+
+
+def test_everything_happens_in_time(scene: Scene) -> None:
+    assert not scene.missed, scene.missed
 
 
 def test_the_task_ends_as_it_should(wait: Wait) -> None:

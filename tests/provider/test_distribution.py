@@ -9,6 +9,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from email import message_from_bytes
+from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -18,8 +19,12 @@ from tests.provider.conftest import ROOT
 PACKAGE = ROOT / "airflow_provider_graine"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-#: Imported only where the user's own set-up has them: database drivers, and what Airflow 3.1 builds its forms with.
-WHERE_THERE = {"MySQLdb", "flask_appbuilder", "pymysql", "wtforms"}
+#: Imported only where the user's own set-up has them: database drivers, what object stores are reached with, and what
+#: Airflow 3.1 builds its forms with.
+WHERE_THERE = {"MySQLdb", "flask_appbuilder", "fsspec", "psycopg", "psycopg2", "pymysql", "wtforms"}
+
+
+_distributions = cache(packages_distributions)
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -49,7 +54,7 @@ def distribution(module: str) -> str:
         return "apache-airflow-providers-" + "-".join(parts[2:4] if parts[2] == "common" else parts[2:3])
     if parts[0] == "airflow":
         return "apache-airflow"
-    return min(packages_distributions()[parts[0]]).lower().replace("_", "-")
+    return min(_distributions()[parts[0]]).lower().replace("_", "-")
 
 
 def imported(*, sandbox: bool) -> set[str]:
