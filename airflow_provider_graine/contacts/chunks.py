@@ -7,10 +7,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_graine.contacts.database import count
+from airflow_provider_graine.contacts.ahead import one_ahead
+from airflow_provider_graine.contacts.database import count, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-_PEOPLE_AT_ONCE = 20_000
-_BYTES_AT_ONCE = 8 * 1024 * 1024
+_MANY = 1_000_000
+_BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -45,45 +49,65 @@ class Chunk:
         return [contact["phone_number"] for contact in json.loads(self.contacts)]
 
 
-def cut(db: DuckDBPyConnection, size: int, *, plan: str, everybody: bool = False) -> Iterator[Chunk]:
+def cut(db: DuckDBPyConnection, size: int, *, directory: Path, plan: str, everybody: bool = False) -> Iterator[Chunk]:
     """
     Cut what is still to be sent into chunks.
 
     :param db: a screened database
     :param size: people in a chunk, at most
+    :param directory: where files may be written
     :param plan: name for the table of who is to be sent, as of now
     :param everybody: whether those who are excluded are in the chunks too
     :return: the chunks, each built when it is asked for
     """
     those = "true" if everybody else "digits NOT IN (SELECT digits FROM excluded)"
     db.execute(f"CREATE TABLE {plan} AS SELECT ordinal, digits FROM accepted WHERE {those} ORDER BY ordinal")
-    return _chunks(db, size, plan)
+    return _chunks(db, size, plan, directory)
 
 
-def _chunks(db: DuckDBPyConnection, size: int, plan: str) -> Iterator[Chunk]:
-    people = _people(db, plan)
-    for index in itertools.count():
-        rows = list(itertools.islice(people, size))
-        if not rows:
-            break
-        span = rows[0][2], rows[-1][2]
-        body = "[" + ",".join(contact for _, contact, _ in rows) + "]"
-        rows.sort()
-        fingerprint = hashlib.sha256("\n".join(contact for _, contact, _ in rows).encode())
-        yield Chunk(index, len(rows), body.encode(), fingerprint.hexdigest(), span)
+def _chunks(db: DuckDBPyConnection, size: int, plan: str, directory: Path) -> Iterator[Chunk]:
+    some = "TABLESAMPLE 2% (system)" if count(db, "SELECT count(*) FROM contacts") > _MANY else ""
+    person_bytes = max(1, count(db, f"SELECT CAST(avg(strlen(variables)) AS BIGINT) FROM staged {some}"))
+    step = size * max(1, _BYTES_AT_ONCE // (size * person_bytes))
+    starts = range(0, count(db, f"SELECT count(*) FROM {plan}"), step)
+    db.execute("SET threads = 1")  # it reads ahead; the other cores are for those who send
+    with db.cursor() as own, tempfile.NamedTemporaryFile(dir=directory, prefix="people-") as file:
+
+        def build(start: int) -> list[Chunk]:
+            planned = f"(SELECT ordinal, digits, rowid FROM {plan} WHERE rowid >= {start} AND rowid < {start + step})"
+            return list(_built(own, size, planned, Path(file.name)))
+
+        with closing(one_ahead(build, starts)) as pieces:
+            for chunks in pieces:
+                yield from chunks
     db.execute(f"DROP TABLE {plan}")
 
 
-def _people(db: DuckDBPyConnection, plan: str) -> Iterator[tuple[int, str, int]]:
-    """Digits, JSON and row of each person, in order; both tables have this order, so DuckDB reads a range at a time."""
-    person_bytes = max(1, count(db, "SELECT CAST(avg(strlen(variables)) AS BIGINT) FROM contacts"))
-    step = max(1, min(_PEOPLE_AT_ONCE, _BYTES_AT_ONCE // person_bytes))
-    for start in range(0, count(db, f"SELECT count(*) FROM {plan}"), step):
-        planned = f"(SELECT * FROM {plan} WHERE rowid >= {start} AND rowid < {start + step})"
-        first, last = db.execute(f"SELECT min(ordinal), max(ordinal) FROM {planned}").fetchone() or (0, -1)
-        yield from db.execute(f"""
-            SELECT digits, '{{"phone_number":"+' || digits || '","call_variables":' || variables || '}}', ordinal
+def _built(db: DuckDBPyConnection, size: int, planned: str, path: Path) -> Iterator[Chunk]:
+    """
+    Build the chunks of a range of the plan.
+
+    Both tables have the order of the list, so DuckDB reads a range of each. It writes the people to a file, a line for
+    each: to make objects of so many rows would keep Python from sending meanwhile.
+    """
+    bounds = db.execute(
+        f"SELECT rowid // {size}, count(*), min(ordinal), max(ordinal) FROM {planned} GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    db.execute(f"""
+        COPY (
+            SELECT '{{"phone_number":"+' || digits || '","call_variables":' || variables || '}}'
             FROM {planned}
-            JOIN (SELECT ordinal, variables FROM contacts WHERE ordinal BETWEEN {first} AND {last}) USING (ordinal)
+            JOIN (SELECT ordinal, variables FROM contacts WHERE ordinal BETWEEN {bounds[0][2]} AND {bounds[-1][3]})
+            USING (ordinal)
             ORDER BY ordinal
-        """).fetchall()
+        ) TO {literal(str(path))} (FORMAT csv, HEADER false, DELIMITER '\x01', QUOTE '', ESCAPE '')
+    """)
+    with path.open("rb") as file:
+        for index, people, first, last in bounds:
+            lines = list(itertools.islice(file, people))
+            body = b"[" + b"".join(lines)[:-1].replace(b"\n", b",") + b"]"
+            lines.sort()
+            fingerprint = hashlib.sha256(b"".join(lines)[:-1]).hexdigest()
+            yield Chunk(index, people, body, fingerprint, (first, last))
+        if file.read(1) or len(lines) < people:
+            raise RuntimeError("There are not as many lines as people.")

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_graine.contacts.chunks import Chunk, cut
-from airflow_provider_graine.contacts.database import count, open_database
-from airflow_provider_graine.contacts.files import FileFormat, checked_format
+from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
+from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, checked_format, guess_format
 from airflow_provider_graine.contacts.number_lists import NumberList
 from airflow_provider_graine.contacts.numbers import NumberCheck, NumberReader
-from airflow_provider_graine.contacts.screening import Screening, screen, write_rejects
+from airflow_provider_graine.contacts.parquet import ParquetFile
+from airflow_provider_graine.contacts.progress import telling
+from airflow_provider_graine.contacts.screening import Screening, Shard, screen, write_rejects
 from airflow_provider_graine.contacts.staging import Staging
 from airflow_provider_graine.exceptions import ConfigurationError
 
@@ -35,6 +39,9 @@ class ContactList:
     :param default_region: ISO 3166 code of the region whose national number forms are accepted, such as ``"IN"``;
         without it only international forms (``+…``) are
     :param number_check: ``"possible"`` (length) or ``"valid"`` (leading digits as well)
+    :param shard: ``(index, of)``: keep only the people of one of ``of`` disjoint parts, told by their numbers alone, so
+        that several lists made from the same sources share the people out among themselves. A row without a number is
+        reported by one of them. Default: everybody
     :param directory: where the database is put; the system's directory for temporary files by default
     :param memory_limit: what the database holds in memory before it goes to disk
     :raises ConfigurationError: an argument is wrong
@@ -47,28 +54,29 @@ class ContactList:
         name_column: str = "callee_name",
         default_region: str | None = None,
         number_check: NumberCheck = "possible",
+        shard: tuple[int, int] | None = None,
         directory: str | Path | None = None,
-        memory_limit: str = "256MB",
+        memory_limit: str = "112MB",
     ) -> None:
         if phone_column == name_column:
             raise ConfigurationError("phone_column and name_column are the same; nothing was sent. Name two columns.")
-        reader = NumberReader(default_region=default_region, number_check=number_check)
+        self._reader = NumberReader(default_region=default_region, number_check=number_check)
+        self._shard = Shard(*shard) if shard is not None else None
         self._phone_column = phone_column
         self._directory = Path(tempfile.mkdtemp(prefix="contacts-", dir=directory))
         try:
             self._db = open_database(self._directory, memory_limit=memory_limit)
             self._staging = Staging(self._db, self._directory, phone_column=phone_column, name_column=name_column)
-            self._suppression = NumberList(self._db, reader, name="suppression", directory=self._directory)
+            self._suppression = self._list_named("suppression", what="numbers that must not be called")
             self._db.execute("CREATE TABLE excluded (digits BIGINT)")
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
-        self._reader = reader
         self._screening: Screening | None = None
         self._plans = 0
 
     def __repr__(self) -> str:
-        return f"<ContactList read={self._staging.rows} screening={self._screening}>"
+        return f"<ContactList screening={self._screening}>"
 
     def __enter__(self) -> ContactList:
         return self
@@ -96,44 +104,59 @@ class ContactList:
         :param origin: what to call them in the file of rejects
         :raises SourceError: a value has a type that has no JSON form
         """
-        self._must_be_open()
-        self._staging.add_rows(rows, origin=origin)
+        with self._taking_in():
+            self._staging.add_rows(rows, origin=origin)
 
     def add_tuples(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, origin: str) -> None:
         """
-        Take the rows of a table, as a database cursor gives them; they are never all in memory.
+        Take the rows of a table, as a database cursor gives them; some thousands at a time are in memory.
 
         :param columns: names of the columns
         :param rows: values in the order of the columns
         :param origin: what to call them in the file of rejects
         :raises SourceError: a column is missing, two have the same name, or a value has a type that has no JSON form
         """
-        self._must_be_open()
-        self._staging.add_tuples(columns, rows, origin=origin)
+        with self._taking_in():
+            self._staging.add_tuples(columns, rows, origin=origin)
 
     def add_file(self, path: str | Path, *, format: FileFormat, origin: str, delimiter: str = ",") -> None:
+        """Take one local file; see :meth:`add_files`."""
+        self.add_files([(origin, Path(path))], format=format, delimiter=delimiter)
+
+    def add_files(
+        self, files: Iterable[tuple[str, Path]], *, format: FileFormat | None = None, delimiter: str = ","
+    ) -> None:
         """
-        Take a local file.
+        Take local files, one after the other; small ones that are written alike are read at once.
 
         In CSV the first line is the header, quotes are double, the encoding is UTF-8 and all values are strings: an
         empty field is the empty string, for CSV cannot tell nothing from empty and an agent must not say "null".
         JSON lines and Parquet keep their types, written by the rules of
         :mod:`~airflow_provider_graine.contacts.encoding`.
 
-        :param path: the file; CSV and JSON lines may be compressed with gzip
-        :param format: ``"csv"``, ``"jsonl"`` or ``"parquet"``
-        :param origin: what to call it in messages and in the file of rejects
+        :param files: what to call each in messages and in the file of rejects, and where it is; CSV and JSON lines may
+            be compressed with gzip
+        :param format: ``"csv"``, ``"jsonl"`` or ``"parquet"``; default: by what each is called
         :param delimiter: one character between the fields of CSV
-        :raises SourceError: it cannot be read, a column is missing, or a column has a type that has no JSON form
+        :raises SourceError: one cannot be read, a column is missing, or a column has a type that has no JSON form
+        :raises ConfigurationError: the format cannot be told
         """
-        self._must_be_open()
-        match checked_format(format):
-            case "csv":
-                self._staging.add_csv(Path(path), origin=origin, delimiter=delimiter)
-            case "jsonl":
-                self._staging.add_json_lines(Path(path), origin=origin)
-            case "parquet":
-                self._staging.add_parquet(Path(path), origin=origin)
+        if format is not None:
+            checked_format(format)
+        with self._taking_in():
+            for kind, alike in groupby(files, key=lambda file: format or guess_format(file[0])):
+                match kind:
+                    case "csv":
+                        tables = (CsvFile(path, origin, delimiter=delimiter) for origin, path in alike)
+                        for _, csv_files in groupby(tables, key=lambda file: file.manner):
+                            self._staging.add_csv(list(csv_files))
+                    case "jsonl":
+                        lines = (JsonLinesFile(path, origin) for origin, path in alike)
+                        for _, line_files in groupby(lines, key=lambda file: file.manner):
+                            self._staging.add_json_lines(list(line_files))
+                    case "parquet":
+                        for origin, path in alike:
+                            self._staging.add_parquet(ParquetFile(self._db, path, origin))
 
     def suppress_rows(self, numbers: Iterable[Any]) -> None:
         """
@@ -142,8 +165,8 @@ class ContactList:
         :param numbers: in any form; one that cannot be read stops everybody whose number ends with its digits, if there
             are at least 6
         """
-        self._must_be_open()
-        self._suppression.add(numbers)
+        with self._taking_in():
+            self._suppression.add(numbers)
 
     def suppress_file(
         self,
@@ -164,15 +187,15 @@ class ContactList:
         :param delimiter: one character between the fields of CSV
         :raises SourceError: it cannot be read, the column is missing or holds not one number
         """
-        self._must_be_open()
-        self._suppression.add_file(
-            Path(path),
-            file_format=checked_format(format),
-            origin=origin,
-            column=column,
-            phone_column=self._phone_column,
-            delimiter=delimiter,
-        )
+        with self._taking_in():
+            self._suppression.add_file(
+                Path(path),
+                file_format=checked_format(format),
+                origin=origin,
+                column=column,
+                phone_column=self._phone_column,
+                delimiter=delimiter,
+            )
 
     # -- screening
 
@@ -183,7 +206,9 @@ class ContactList:
         :return: the counts
         """
         if self._screening is None:
-            self._screening = screen(self._db, self._reader, self._suppression, read=self._staging.rows)
+            read = self._staging.rows
+            with self._taking_in(), telling(f"Screening {read:,} rows"):
+                self._screening = screen(self._db, self._reader, self._suppression, read=read, shard=self._shard)
         return self._screening
 
     def write_rejects(self, file: BinaryIO) -> None:
@@ -192,8 +217,8 @@ class ContactList:
 
         :param file: where to; stays open
         """
-        self._must_be_screened()
-        write_rejects(self._db, file)
+        with self._handing_out():
+            write_rejects(self._db, file)
 
     # -- handing out
 
@@ -204,15 +229,15 @@ class ContactList:
         :param phone_numbers: their numbers; one that cannot be read takes out all whose number ends with its digits
         :return: how many accepted people were taken out by this call
         """
-        self._must_be_screened()
-        met = self._list_of(phone_numbers)
-        before = count(self._db, "SELECT count(*) FROM excluded")
-        self._db.execute(f"""
-            INSERT INTO excluded
-            SELECT DISTINCT digits FROM {met.matches("accepted")} WHERE digits NOT IN (SELECT digits FROM excluded)
-        """)
-        met.drop()
-        return count(self._db, "SELECT count(*) FROM excluded") - before
+        with self._handing_out():
+            met = self._list_of(phone_numbers)
+            taken_out = count(
+                self._db,
+                f"INSERT INTO excluded SELECT DISTINCT digits FROM {met.matches('accepted')} "
+                "WHERE digits NOT IN (SELECT digits FROM excluded)",
+            )
+            met.drop()
+        return taken_out
 
     def vanished(self, phone_numbers: Iterable[str]) -> int:
         """
@@ -221,11 +246,26 @@ class ContactList:
         :param phone_numbers: their numbers
         :return: how many different ones mean nobody in the list
         """
-        self._must_be_screened()
-        met = self._list_of(phone_numbers)
-        missing = met.unmatched("accepted")
-        met.drop()
+        with self._handing_out():
+            met = self._list_of(phone_numbers)
+            missing = met.unmatched("accepted")
+            met.drop()
         return missing
+
+    def first_row(self, phone_numbers: Iterable[str]) -> int | None:
+        """
+        Find where in the list people are who are on a batch already.
+
+        :param phone_numbers: their numbers
+        :return: the row of the first of them, counted as in the ``span`` of a chunk; ``None``: none of them is accepted
+        """
+        with self._handing_out():
+            met = self._list_of(phone_numbers)
+            first = self._db.execute(
+                f"SELECT min(ordinal) FROM accepted WHERE digits IN (SELECT digits FROM {met.matches('accepted')})"
+            ).fetchone()
+            met.drop()
+        return first[0] if first else None
 
     def remaining(self) -> int:
         """:return: how many accepted people are not excluded"""
@@ -236,20 +276,20 @@ class ContactList:
         """
         Take whole chunks of this list out of what is still to be sent.
 
-        :param spans: the chunks' ``span``
+        :param spans: the ``span`` of each, all of one cut: no two have anybody in common
         """
-        self._must_be_screened()
         bounds = list(spans)
-        self._db.execute(
-            """
-            INSERT INTO excluded
-            SELECT DISTINCT digits
-            FROM accepted JOIN (SELECT unnest(?::BIGINT[]) AS first, unnest(?::BIGINT[]) AS last)
-                ON ordinal BETWEEN first AND last
-            WHERE digits NOT IN (SELECT digits FROM excluded)
-            """,
-            [[first for first, _ in bounds], [last for _, last in bounds]],
-        )
+        with self._handing_out():
+            self._db.execute(
+                """
+                INSERT INTO excluded
+                SELECT digits
+                FROM accepted ASOF JOIN (SELECT unnest(?::BIGINT[]) AS first, unnest(?::BIGINT[]) AS last)
+                    ON ordinal >= first
+                WHERE ordinal <= last AND digits NOT IN (SELECT digits FROM excluded)
+                """,
+                [[first for first, _ in bounds], [last for _, last in bounds]],
+            )
 
     def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
         """
@@ -266,17 +306,35 @@ class ContactList:
         if size < 1:
             raise ConfigurationError(f"A chunk holds at least 1 contact, not {size}; nothing was sent.")
         self._plans += 1
-        return cut(self._db, size, plan=f"plan_{self._plans}", everybody=everybody)
+        with self._handing_out():
+            chunks = cut(self._db, size, directory=self._directory, plan=f"plan_{self._plans}", everybody=everybody)
+        return self._handed_out(chunks)
+
+    def _handed_out(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        with self._handing_out():
+            yield from chunks
 
     def _list_of(self, phone_numbers: Iterable[str]) -> NumberList:
-        met = NumberList(self._db, self._reader, name="met", directory=self._directory)
+        met = self._list_named("met", what="numbers that are on batches")
         met.add(phone_numbers)
         met.resolve()
         return met
 
-    def _must_be_open(self) -> None:
+    def _list_named(self, name: str, *, what: str) -> NumberList:
+        return NumberList(self._db, self._reader, name=name, directory=self._directory, what=what)
+
+    @contextmanager
+    def _taking_in(self) -> Iterator[None]:
         if self._screening is not None:
             raise RuntimeError("The list has been screened; nothing more can be taken in.")
+        with room_for_the_list("Nothing was sent"):
+            yield
+
+    @contextmanager
+    def _handing_out(self) -> Iterator[None]:
+        self._must_be_screened()
+        with room_for_the_list("What was sent before stands: a retry finds it and sends only the rest"):
+            yield
 
     def _must_be_screened(self) -> Screening:
         if self._screening is None:

@@ -4,30 +4,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_graine.exceptions import ConfigurationError
+from airflow_provider_graine.exceptions import CapacityError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from _typeshed import SupportsWrite
     from duckdb import DuckDBPyConnection
 
+T = TypeVar("T")
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B")
 MAX_THREADS = 4  # each thread holds buffers of its own, and the limit on memory is for all of them
+_MEMORY_FOR_WIDE_ROWS = "512MB"
 MAX_ROW_BYTES = 4 * 1024 * 1024  # readers hold buffers of a multiple of it; a longer row counts as malformed
-SPOOL_ROWS = 100_000
-SPOOL_BYTES = 8 * 1024 * 1024
 _BATCH_ROWS = 50_000
 
 # Nothing but spaces, control and invisible characters.
-BLANK = r"[\s\p{Z}\p{C}]*"
+_BLANK = r"[\s\p{Z}\p{C}]*"
 
 
 def open_database(directory: Path, *, memory_limit: str) -> DuckDBPyConnection:
@@ -56,7 +58,9 @@ def open_database(directory: Path, *, memory_limit: str) -> DuckDBPyConnection:
             "autoload_known_extensions": "false",
         },
     )
-    db.execute("SET enable_progress_bar = false")  # it would write to the task's standard output
+    # Known to query_progress(), and not written to the task's standard output.
+    db.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+    db.execute("PRAGMA force_compression = 'uncompressed'")  # the database lives for minutes
     return db
 
 
@@ -70,6 +74,66 @@ def transaction(db: DuckDBPyConnection) -> Iterator[None]:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
+
+
+def is_out_of_memory(failure: BaseException) -> bool:
+    """:return: whether it is memory that was missing"""
+    import duckdb
+
+    return isinstance(failure, (MemoryError, duckdb.OutOfMemoryException)) or (
+        isinstance(failure, duckdb.TransactionException) and "failed to pin block" in str(failure)
+    )
+
+
+def is_exhausted(failure: BaseException) -> bool:
+    """:return: whether it is memory or disk space that was missing"""
+    import duckdb
+
+    if isinstance(failure, OSError):
+        return failure.errno in _NO_ROOM
+    return is_out_of_memory(failure) or (
+        isinstance(failure, duckdb.Error) and any(os.strerror(number) in str(failure) for number in _NO_ROOM)
+    )
+
+
+def with_room(db: DuckDBPyConnection, take: Callable[[], T]) -> T:
+    """
+    Take a file in, once more with more memory and one thread where the rows are too wide for the usual limits.
+
+    DuckDB works on 2,048 rows at a time in each thread, however long they are.
+
+    :param db: the database
+    :param take: puts the rows into the database, all or none
+    :return: what it returns
+    """
+    import duckdb
+
+    try:
+        return take()
+    except duckdb.Error as failure:
+        if not is_out_of_memory(failure):
+            raise
+    db.execute(f"SET threads = 1; SET memory_limit = '{_MEMORY_FOR_WIDE_ROWS}'")
+    return take()
+
+
+@contextmanager
+def room_for_the_list(state: str) -> Iterator[None]:
+    """
+    Turns a lack of memory or disk space into an error of our own: DuckDB's may quote the data.
+
+    :param state: what has been sent, for the message
+    """
+    try:
+        yield
+    except Exception as failure:
+        if not is_exhausted(failure):
+            raise
+        raise CapacityError(
+            f"The list of contacts does not fit on this worker: its memory or the disk of its temporary files "
+            f"({tempfile.gettempdir()}) is used up ({type(failure).__name__}). {state}. Free or add disk space (the "
+            f"environment variable TMPDIR moves temporary files), or split the list among several tasks."
+        ) from None
 
 
 def literal(text: str) -> str:
@@ -86,6 +150,16 @@ def count(db: DuckDBPyConnection, sql: str, parameters: object = None) -> int:
     """:return: the one number that the query gives"""
     row = db.execute(sql, parameters).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
+
+
+def blank_sql(text: str) -> str:
+    """
+    :param text: SQL expression of a text
+    :return: SQL condition: there is nothing to be seen in it; NULL where the text is
+    """
+    return (
+        f"CASE WHEN ascii({text}) BETWEEN 33 AND 126 THEN false ELSE regexp_full_match({text}, {literal(_BLANK)}) END"
+    )
 
 
 def text_batches(db: DuckDBPyConnection, table: str, column: str, *, where: str) -> Iterator[list[str]]:
@@ -106,49 +180,18 @@ def text_batches(db: DuckDBPyConnection, table: str, column: str, *, where: str)
             yield [row[0] for row in rows]
 
 
-def spool(lines: Iterable[str], directory: Path, ingest: Callable[[str], None]) -> None:
+def json_lines_relation(paths: Sequence[Path], *, ignore_errors: bool = False) -> str:
     """
-    Hand JSON values made in Python to DuckDB, by way of a file: the quickest way in that needs no NumPy.
-
-    :param lines: JSON texts without line breaks
-    :param directory: where the file may be written
-    :param ingest: called with the SQL of a relation with a column ``json``, for some 100,000 lines at a time
-    """
-    iterator = iter(lines)
-    exhausted = False
-    while not exhausted:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=directory, suffix=".jsonl", encoding="utf-8", newline="\n", buffering=1024 * 1024
-        ) as file:
-            exhausted, rows = _fill(file, iterator)
-            if rows:
-                file.flush()
-                ingest(json_lines_relation(Path(file.name)))
-
-
-def _fill(file: SupportsWrite[str], lines: Iterator[str]) -> tuple[bool, int]:
-    rows = written = 0
-    for line in lines:
-        file.write(line if _is_short(line) else "null")
-        file.write("\n")
-        rows += 1
-        written += len(line)
-        if rows >= SPOOL_ROWS or written >= SPOOL_BYTES:
-            return False, rows
-    return True, rows
-
-
-def _is_short(line: str) -> bool:
-    return len(line) < MAX_ROW_BYTES // 4 or len(line.encode()) < MAX_ROW_BYTES
-
-
-def json_lines_relation(path: Path, *, ignore_errors: bool = False) -> str:
-    """
-    :param path: file of JSON values, one a line
+    :param paths: files of JSON values, one a line
     :param ignore_errors: whether a line that is no JSON becomes NULL instead of an error
     :return: SQL of a relation with a column ``json``
     """
     return (
-        f"read_ndjson_objects({literal(str(path))}, ignore_errors={str(ignore_errors).lower()}, "
+        f"read_ndjson_objects({path_list(paths)}, ignore_errors={str(ignore_errors).lower()}, "
         f"maximum_object_size={MAX_ROW_BYTES})"
     )
+
+
+def path_list(paths: Iterable[Path]) -> str:
+    """:return: SQL list of the paths"""
+    return f"[{', '.join(literal(str(path)) for path in paths)}]"

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
 
@@ -54,21 +55,20 @@ def encode_object(values: Mapping[str, Any]) -> str:
     return _checked(encoded)
 
 
-def encode_array(values: list[Any], columns: list[str]) -> str:
+def encode_column(values: Sequence[Any], column: str) -> list[str]:
     """
-    Encode one row of a table.
+    Encode one column of a table: many values at once, for most columns hold one type.
 
-    :param values: the row
-    :param columns: names of its columns, for the error message
-    :return: JSON array, compact
+    :param values: the values, one a row
+    :param column: its name, for the error message
+    :return: JSON text of each, compact; not checked for being Unicode
     :raises SourceError: a value has a type that has no JSON form; names the column and the type
-    :raises UnreadableTextError: a text is not Unicode
     """
-    try:
-        encoded = _FAST.encode(values)
-    except (_SlowPath, TypeError, ValueError):
-        encoded = _FAST.encode([to_json(value, name) for value, name in zip(values, columns, strict=True)])
-    return _checked(encoded)
+    kinds = set(map(type, values))
+    encoders = {kind: _ENCODERS.get(kind) or (lambda value: _FAST.encode(to_json(value, column))) for kind in kinds}
+    if len(encoders) == 1:
+        return list(map(encoders.popitem()[1], values))
+    return [encoders[type(value)](value) for value in values]
 
 
 def to_json(value: Any, column: str) -> Any:
@@ -85,7 +85,7 @@ def to_json(value: Any, column: str) -> Any:
     if value is None or isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return _finite(value)
     if isinstance(value, Mapping):
         return {_key(key, column): to_json(item, column) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -94,12 +94,9 @@ def to_json(value: Any, column: str) -> Any:
 
 
 def _scalar(value: Any, column: str | None) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f") if value.is_finite() else None
-    if isinstance(value, (date, datetime, time)):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
+    for kind, convert in _SCALARS.items():
+        if isinstance(value, kind):
+            return convert(value)
     if column is None:  # the fast path does not know the column
         raise _SlowPath
     if callable(getattr(value, "item", None)) and getattr(value, "shape", None) == ():
@@ -110,6 +107,17 @@ def _scalar(value: Any, column: str | None) -> Any:
         f'Column "{column}" holds a value of type {type(value).__name__}, which has no JSON form; nothing was sent. '
         f"Convert it to text or a number where the list is made, or leave the column out."
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _exact(value: Decimal) -> str | None:
+    text = str(value)
+    if "E" in text:
+        return format(value, "f")
+    return text if value.is_finite() else None
 
 
 def _key(key: Any, column: str) -> str:
@@ -146,3 +154,25 @@ def _default(value: Any) -> Any:
 
 # NaN raises ValueError, keys that do not sort raise TypeError: both take the slow path.
 _FAST = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=_default)
+
+# In this order: a datetime is a date too.
+_SCALARS: dict[type, Callable[[Any], str | None]] = {
+    Decimal: _exact,
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    time: time.isoformat,
+    UUID: str,
+}
+
+# What the JSON encoder would write, without its way to it.
+_ENCODERS: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): lambda _: "null",
+    float: lambda value: float.__repr__(value) if math.isfinite(value) else "null",
+    Decimal: lambda value: f'"{_exact(value)}"' if value.is_finite() else "null",
+    datetime: lambda value: f'"{value.isoformat()}"',
+    date: lambda value: f'"{value.isoformat()}"',
+    UUID: lambda value: f'"{value}"',
+}

@@ -14,24 +14,27 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import io
 import json
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast, get_args
 
-from airflow_provider_graine.contacts.database import MAX_ROW_BYTES, identifier, json_lines_relation, literal
+from airflow_provider_graine.contacts.database import MAX_ROW_BYTES, identifier, json_lines_relation, literal, path_list
 from airflow_provider_graine.exceptions import ConfigurationError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 
 _BLOCK = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
 _SUFFIXES: dict[str, FileFormat] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
@@ -84,12 +87,13 @@ def missing_column(wanted: str, argument: str, columns: Iterable[str], origin: s
     return f'"{origin}" has no column "{wanted}"; nothing was sent. Set {argument} to the right one.{hint}'
 
 
-class TextFile:
+class TextFile(ABC):
     """
     A text file in UTF-8, plain or compressed with gzip.
 
     :param path: the local file
     :param origin: what the user calls it, for messages
+    :raises SourceError: it cannot be opened
     """
 
     def __init__(self, path: Path, origin: str) -> None:
@@ -97,8 +101,8 @@ class TextFile:
         self.origin = origin
         with self.reading():
             with path.open("rb") as raw:
-                self._open: Any = gzip.open if raw.read(2) == b"\x1f\x8b" else open
-            with self._open(path, "rb") as file:
+                self.compression = "gzip" if raw.read(2) == _GZIP else "none"
+            with self._opened() as file:
                 self.has_bom = file.read(3) == _BOM
 
     @contextmanager
@@ -112,14 +116,22 @@ class TextFile:
                 f'"{self.origin}" could not be read to its end ({kind}); nothing was sent. Check that it is whole.'
             ) from None
 
+    def _opened(self) -> IO[bytes]:
+        return cast("IO[bytes]", gzip.open(self.path)) if self.compression == "gzip" else self.path.open("rb")
+
     @contextmanager
     def text(self) -> Iterator[IO[str]]:
         """The file as text; bytes that are not UTF-8 become lone surrogates."""
         with (
             self.reading(),
-            self._open(self.path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+            self._opened() as file,
+            io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
         ):
-            yield file
+            yield text
+
+    @abstractmethod
+    def row_count(self) -> int | None:
+        """:return: number of rows, ``None`` when it cannot be told from the lines"""
 
     def count_lines(self, *, ignore_blank: bool = False) -> int | None:
         """
@@ -130,7 +142,7 @@ class TextFile:
         """
         feeds = returns = 0
         last = b""
-        with self.reading(), self._open(self.path, "rb") as file:
+        with self.reading(), self._opened() as file:
             if ignore_blank:
                 return sum(1 for line in file if line.strip())
             while block := file.read(_BLOCK):
@@ -171,22 +183,17 @@ class CsvFile(TextFile):
         """The named columns; one without a name (an index column, say) cannot be spoken of and is left out."""
         return [name for name in self.header if name]
 
-    def relation(self) -> str:
-        """:return: SQL of a relation with the named columns, all of them text, an empty field NULL"""
-        columns = ", ".join(
-            f"{literal(name or f' {position}')}: 'VARCHAR'" for position, name in enumerate(self.header)
-        )
-        selected = ", ".join(identifier(name) for name in self.columns)
-        return (
-            f"(SELECT {selected} FROM read_csv({literal(str(self.path))}, columns={{{columns}}}, "
-            f"auto_detect=false, header=true, delim={literal(self.delimiter)}, quote='\"', escape='\"', "
-            f"compression={literal('gzip' if self._open is gzip.open else 'none')}, "
-            f"max_line_size={MAX_ROW_BYTES}, buffer_size={2 * MAX_ROW_BYTES}, nullstr=''))"
-        )
+    @property
+    def manner(self) -> tuple[object, ...]:
+        """How it is written; files of the same manner can be read as one."""
+        return (*self.header, self.delimiter, self.compression)
 
-    def is_whole(self, rows: int) -> bool:
-        """:return: whether that many rows are surely all there are"""
-        return self._header_lines == 1 and self.count_lines() == rows + 1
+    def row_count(self) -> int | None:
+        """:return: number of rows, ``None`` when it cannot be told from the lines"""
+        if not self.header:
+            return 0
+        lines = self.count_lines() if self._header_lines == 1 else None
+        return None if lines is None else lines - 1
 
     def rows(self) -> Iterator[list[str] | None]:
         """
@@ -210,13 +217,14 @@ class CsvFile(TextFile):
 class JsonLinesFile(TextFile):
     """A file of JSON values, one a line."""
 
-    def relation(self) -> str:
-        """:return: SQL of a relation with a column ``json``, NULL for a line that is no JSON"""
-        return json_lines_relation(self.path, ignore_errors=True)
+    @property
+    def manner(self) -> tuple[object, ...]:
+        """How it is written; files of the same manner can be read as one."""
+        return (self.compression,)
 
-    def is_whole(self, rows: int) -> bool:
-        """:return: whether that many rows are surely all there are"""
-        return not self.has_bom and self.count_lines(ignore_blank=True) == rows
+    def row_count(self) -> int | None:
+        """:return: number of rows, ``None`` when it cannot be told from the lines"""
+        return None if self.has_bom else self.count_lines(ignore_blank=True)
 
     def values(self) -> Iterator[Any]:
         """:return: the value of each line that is not blank; :class:`NotJson` for a line that is none"""
@@ -224,6 +232,30 @@ class JsonLinesFile(TextFile):
             for line in file:
                 if line.strip():
                     yield _json_value(line)
+
+
+def csv_relation(files: Sequence[CsvFile]) -> str:
+    """
+    :param files: files of the same manner
+    :return: SQL of a relation with the named columns, all of them text, an empty field NULL; the files' rows in order
+    """
+    file = files[0]
+    columns = ", ".join(f"{literal(name or f' {position}')}: 'VARCHAR'" for position, name in enumerate(file.header))
+    selected = ", ".join(identifier(name) for name in file.columns)
+    return (
+        f"(SELECT {selected} FROM read_csv({path_list(each.path for each in files)}, columns={{{columns}}}, "
+        f"auto_detect=false, header=true, delim={literal(file.delimiter)}, quote='\"', escape='\"', "
+        f"compression={literal(file.compression)}, "
+        f"max_line_size={MAX_ROW_BYTES}, buffer_size={2 * MAX_ROW_BYTES}, nullstr=''))"
+    )
+
+
+def json_relation(files: Sequence[JsonLinesFile]) -> str:
+    """
+    :param files: files of the same manner
+    :return: SQL of a relation with a column ``json``, NULL for a line that is no JSON; the files' rows in order
+    """
+    return json_lines_relation([file.path for file in files], ignore_errors=True)
 
 
 class NotJson:

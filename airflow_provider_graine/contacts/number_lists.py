@@ -9,28 +9,44 @@ number ends with its digits, from six digits on.
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_graine.contacts.ahead import one_ahead
+from airflow_provider_graine.contacts.blocks import block_file, block_relation, blocks
 from airflow_provider_graine.contacts.database import (
-    BLANK,
+    blank_sql,
     count,
     identifier,
     literal,
-    spool,
     text_batches,
-    transaction,
 )
-from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, missing_column
-from airflow_provider_graine.contacts.numbers import E164_MAX_DIGITS, SUFFIX_MIN_DIGITS, NumberReader
+from airflow_provider_graine.contacts.e164 import E164_MAX_DIGITS, codes_in, is_e164_sql, squeezed_sql
+from airflow_provider_graine.contacts.encoding import encode_column
+from airflow_provider_graine.contacts.files import (
+    CsvFile,
+    FileFormat,
+    JsonLinesFile,
+    csv_relation,
+    json_relation,
+    missing_column,
+)
+from airflow_provider_graine.contacts.numbers import SUFFIX_MIN_DIGITS, NumberReader
 from airflow_provider_graine.contacts.parquet import ParquetFile
+from airflow_provider_graine.contacts.progress import Progress, telling
+from airflow_provider_graine.contacts.shapes import plain_text_sql
+from airflow_provider_graine.contacts.whole_files import read_whole
 from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
+
+# So many digits stop somebody.
+_LIKE_A_NUMBER = rf"(\p{{Nd}}\P{{Nd}}*){{{SUFFIX_MIN_DIGITS}}}"
+_TOO_LONG = '"?"'
 
 
 class NumberList:
@@ -41,14 +57,16 @@ class NumberList:
     :param reader: the rules by which the contacts' own numbers are read
     :param name: name for its tables
     :param directory: where files may be written
+    :param what: what its entries are, for the log
     """
 
-    def __init__(self, db: DuckDBPyConnection, reader: NumberReader, *, name: str, directory: Path) -> None:
+    def __init__(self, db: DuckDBPyConnection, reader: NumberReader, *, name: str, directory: Path, what: str) -> None:
         self._db = db
         self._reader = reader
         self._raw = f"{name}_raw"
         self._listed = name
         self._directory = directory
+        self._progress = Progress(what)
         self.unreadable = 0
         db.execute(f"""
             CREATE OR REPLACE TABLE {self._raw} (raw VARCHAR);
@@ -58,12 +76,14 @@ class NumberList:
     def add(self, numbers: Iterable[Any]) -> None:
         """Add entries; blank ones and ``None`` are none."""
 
-        def lines() -> Iterator[str]:
-            for number in numbers:
-                if number is not None:
-                    yield json.dumps(str(number))
+        def add(block: bytes) -> int:
+            with block_file(block, self._directory) as path:
+                return self._add(f"SELECT {plain_text_sql('number')} FROM {block_relation(path, ['number'])}")
 
-        spool(lines(), self._directory, lambda relation: self._add(f"SELECT json ->> '$' FROM {relation}"))
+        written = (str(number) for number in numbers if number is not None)
+        with closing(one_ahead(add, blocks(written, _entries, unreadable=_TOO_LONG))) as added:
+            for rows in added:
+                self._progress.add(rows)
 
     def add_file(
         self,
@@ -83,8 +103,9 @@ class NumberList:
             self._add_json_lines(JsonLinesFile(path, origin), column, phone_column)
         else:
             self._add_parquet(ParquetFile(self._db, path, origin), column, phone_column)
-        added = "SELECT count(*) FROM (FROM {0} OFFSET {1}) WHERE raw IS NOT NULL"
-        if self._count() > before and not count(self._db, added.format(self._raw, before)):
+        like_a_number = f"regexp_matches(raw, {literal(_LIKE_A_NUMBER)})"
+        found = f"SELECT count(*) FROM (SELECT 1 FROM {self._raw} WHERE rowid >= {before} AND {like_a_number} LIMIT 1)"
+        if self._count() > before and not count(self._db, found):
             raise SourceError(
                 f'"{origin}" is to stop calls and has rows, but not one number; nothing was sent. Say in which column '
                 f"the numbers are."
@@ -92,16 +113,18 @@ class NumberList:
 
     def resolve(self) -> None:
         """Read the entries as numbers."""
-        raw = f"(SELECT DISTINCT trim(raw) AS raw FROM {self._raw} WHERE NOT regexp_full_match(raw, {literal(BLANK)}))"
-        plain = plain_sql(self._reader, "raw")
+        trimmed = f"(SELECT trim(raw) AS raw FROM {self._raw})"
+        squeezed = f"(SELECT raw, {squeezed_sql('raw')} AS number FROM {trimmed})"
+        plain = is_e164_sql("number", codes_in(self._db, squeezed), self._reader.number_check)
         bare = "false"
         if self._reader.default_region is None:  # without a plus, only the digits can tell
             bare = r"regexp_full_match(raw, '[0-9][0-9 ().\-]*') AND NOT regexp_matches(raw, '\.0+$')"
         ending = "ltrim(regexp_replace(raw, '[^0-9]', '', 'g'), '0')"
         self._db.execute(f"""
+            INSERT INTO {self._listed} SELECT CAST(substr(number, 2) AS BIGINT), NULL FROM {squeezed} WHERE {plain};
             CREATE OR REPLACE TEMP TABLE sorted_out AS
-            SELECT raw, CASE WHEN {plain} THEN 'plain' WHEN {bare} THEN 'bare' ELSE 'other' END AS form FROM {raw};
-            INSERT INTO {self._listed} SELECT CAST(substr(raw, 2) AS BIGINT), NULL FROM sorted_out WHERE form = 'plain';
+            SELECT DISTINCT raw, CASE WHEN {bare} THEN 'bare' ELSE 'other' END AS form
+            FROM {squeezed} WHERE NOT {plain} AND NOT {blank_sql("raw")};
             INSERT INTO {self._listed}
             SELECT CAST(ending AS BIGINT), len(ending) FROM (
                 SELECT DISTINCT {ending} AS ending FROM sorted_out WHERE form = 'bare'
@@ -161,10 +184,9 @@ class NumberList:
         chosen = _choose(file.columns, column, phone_column, file.origin)
         if sum(character.isdecimal() for character in chosen) >= SUFFIX_MIN_DIGITS:
             self.add([chosen])  # no header: the first line is a number as well
-        if self._attempt(f"SELECT {identifier(chosen)} FROM {file.relation()}", file):
-            return
-        position = file.columns.index(chosen)
-        self.add(row[position] for row in self._readable(file.rows()))
+        if not self._add_whole(file, f"SELECT {identifier(chosen)} FROM {csv_relation([file])}"):
+            position = file.columns.index(chosen)
+            self.add(row[position] for row in self._readable(file.rows()))
 
     def _add_json_lines(self, file: JsonLinesFile, column: str | None, phone_column: str) -> None:
         fields = "TRY_CAST(json AS MAP(VARCHAR, JSON))"
@@ -173,11 +195,11 @@ class NumberList:
             if column
             else f"coalesce(fields[{literal(phone_column)}], map_values(fields)[1])"
         )
-        relation = f"(SELECT json, {fields} AS fields FROM {file.relation()})"
-        whole = self._attempt(
+        relation = f"(SELECT json, {fields} AS fields FROM {json_relation([file])})"
+        whole = self._add_whole(
+            file,
             f"SELECT CASE WHEN json IS NULL OR json_type(json) = 'ARRAY' THEN error('') "
             f"ELSE coalesce({value}, CASE WHEN fields IS NULL THEN json END) ->> '$' END FROM {relation}",
-            file,
         )
         if whole:
             return
@@ -198,25 +220,19 @@ class NumberList:
 
     def _add_parquet(self, file: ParquetFile, column: str | None, phone_column: str) -> None:
         chosen = _choose(file.columns, column, phone_column, file.origin)
-        with file.reading():
-            self._add(f"SELECT CAST({file.json_sql(chosen)} AS JSON) ->> '$' FROM {file.relation}")
+        with telling(f'Reading "{file.origin}"', self._db), file.reading():
+            self._progress.add(self._add(f"SELECT CAST({file.json_sql(chosen)} AS JSON) ->> '$' FROM {file.relation}"))
 
-    def _attempt(self, select: str, file: CsvFile | JsonLinesFile) -> bool:
-        """Let DuckDB read the file; undo it unless each line has become an entry."""
-        import duckdb
-
-        before = self._count()
-        try:
-            with transaction(self._db):
-                self._add(select)
-                if not file.is_whole(self._count() - before):
-                    raise _NotWholeError
-        except (_NotWholeError, duckdb.Error, UnicodeDecodeError):  # the last: DuckDB < 2 quoting what is not UTF-8
+    def _add_whole(self, file: CsvFile | JsonLinesFile, select: str) -> bool:
+        """Let DuckDB read a file; false where it cannot."""
+        ((_, counts),) = read_whole(self._db, [file], lambda _: self._add(select))
+        if counts is None:
             return False
+        self._progress.add(sum(counts))
         return True
 
-    def _add(self, select: str) -> None:
-        self._db.execute(f"INSERT INTO {self._raw} {select}")
+    def _add(self, select: str) -> int:
+        return count(self._db, f"INSERT INTO {self._raw} {select}")
 
     def _readable(self, rows: Iterable[list[str] | None]) -> Iterator[list[str]]:
         for row in rows:
@@ -229,23 +245,12 @@ class NumberList:
         return count(self._db, f"SELECT count(*) FROM {self._raw}")
 
 
-def plain_sql(reader: NumberReader, raw: str) -> str:
-    """
-    :param reader: the rules
-    :param raw: SQL expression of a number as written
-    :return: SQL condition: it surely is an E.164 number as it stands
-    """
-    if reader.plain_forms is None:
-        return "false"
-    plain, prefixed = map(literal, reader.plain_forms)
-    return f"regexp_full_match({raw}, {plain}) AND NOT regexp_matches({raw}, {prefixed})"
+def _entries(texts: Sequence[str]) -> list[str]:
+    """JSON of each text; what is not Unicode in it becomes a question mark, for its digits may stop somebody."""
+    return encode_column([text if text.isascii() else text.encode(errors="replace").decode() for text in texts], "")
 
 
 def _choose(columns: list[str], column: str | None, phone_column: str, origin: str) -> str:
     if column is not None and column not in columns:
         raise SourceError(missing_column(column, "the column of the numbers", columns, origin))
     return column or (phone_column if phone_column in columns else columns[0])
-
-
-class _NotWholeError(Exception):
-    """DuckDB did not make an entry of each line."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from airflow_provider_graine.contacts.e164 import E164_MAX_DIGITS
 from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 NumberCheck = Literal["possible", "valid"]
 
-E164_MAX_DIGITS = 15
 SUFFIX_MIN_DIGITS = 6
 
 # Stricter than the library, which reads letters as vanity digits, drops what follows a second number and takes the
@@ -99,16 +98,6 @@ class NumberReader:
             return ListedNumber(int(ending), is_suffix=True)
         return None
 
-    @property
-    def plain_forms(self) -> tuple[str, str] | None:
-        """
-        What the library certainly reads as it stands, for checking in bulk.
-
-        :return: two regular expressions: numbers fully matching the first and not beginning with the second are E.164
-            already; ``None`` where only the library can tell
-        """
-        return _plain_forms() if self.number_check == "possible" else None
-
     def _parse(self, text: str) -> PhoneNumber | None:
         import phonenumbers
 
@@ -135,25 +124,3 @@ class NumberReader:
 
 def _bare(raw: str) -> str:
     return _TEL.sub("", _INVISIBLE.sub("", raw).strip(), count=1)
-
-
-@cache
-def _plain_forms() -> tuple[str, str]:
-    """A number of possible length which has no national prefix that the library would take off."""
-    import phonenumbers
-    from phonenumbers.phonemetadata import PhoneMetadata
-
-    plain: list[str] = []
-    prefixed: list[str] = []
-    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
-        metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0])
-        if metadata is None or metadata.general_desc is None:
-            continue
-        prefix = metadata.national_prefix_for_parsing
-        if prefix and re.match(prefix, ""):
-            continue  # optional everywhere (Argentina): left to the library
-        lengths = [n for n in metadata.general_desc.possible_length if 1 < n <= E164_MAX_DIGITS - len(str(code))]
-        plain.extend(rf"{code}[1-9][0-9]{{{length - 1}}}" for length in lengths)
-        if prefix:
-            prefixed.append(f"{code}(?:{prefix})")
-    return rf"\+(?:{'|'.join(plain)})", rf"^\+(?:{'|'.join(prefixed)})"

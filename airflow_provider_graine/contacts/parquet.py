@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_graine.contacts.database import identifier, literal
+from airflow_provider_graine.contacts.database import identifier, is_exhausted, literal
 from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class ParquetFile:
         try:
             yield
         except duckdb.Error as failure:
+            if is_exhausted(failure):
+                raise
             kind = type(failure).__name__
             raise SourceError(
                 f'"{self.origin}" cannot be read as Parquet ({kind}); nothing was sent. Check that it is whole.'

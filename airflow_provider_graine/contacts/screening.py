@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_graine.contacts.database import BLANK, count, literal, text_batches
-from airflow_provider_graine.contacts.number_lists import NumberList, plain_sql
-from airflow_provider_graine.contacts.staging import CALLEE_NAME
+from airflow_provider_graine.contacts.database import blank_sql, count, text_batches
+from airflow_provider_graine.contacts.e164 import codes_in, is_e164_sql, squeezed_sql
+from airflow_provider_graine.contacts.number_lists import NumberList
+from airflow_provider_graine.contacts.shapes import CALLEE_NAME
+from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_graine.contacts.numbers import NumberReader
 
 _REJECTS_BATCH = 10_000
+_GOLDEN = 11_400_714_819_323_198_485  # 2^64 divided by the golden ratio
 
 
 class RejectReason(StrEnum):
@@ -44,21 +47,64 @@ class RejectReason(StrEnum):
 @dataclass(frozen=True)
 class Screening:
     """
-    What came of a list: ``accepted`` and all of ``rejected`` make up ``read``.
+    What came of a list: ``accepted``, all of ``rejected`` and ``elsewhere`` make up ``read``.
 
     :param read: rows that came in
     :param accepted: people who may be called
     :param rejected: number of rows by reason, without the reasons that did not occur
+    :param elsewhere: rows that are for the other shards of the list
+    :param rejected_elsewhere: how many of those are rejected
     :param unreadable_suppressions: entries of suppression lists that could not be made out and stop nobody
     """
 
     read: int
     accepted: int
     rejected: dict[RejectReason, int] = field(default_factory=dict)
+    elsewhere: int = 0
+    rejected_elsewhere: int = 0
     unreadable_suppressions: int = 0
 
 
-def screen(db: DuckDBPyConnection, reader: NumberReader, suppression: NumberList, *, read: int) -> Screening:
+@dataclass(frozen=True)
+class Shard:
+    """
+    One of several disjoint parts of all people, told by their numbers alone: the same on every machine.
+
+    :param index: which part, from 0
+    :param of: number of parts
+    :raises ConfigurationError: there is no such part
+    """
+
+    index: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.of:
+            raise ConfigurationError(
+                f"shard ({self.index}, {self.of}) is none of {self.of} parts, which count from 0; nothing was sent."
+            )
+
+    def holds_sql(self, digits: str) -> str:
+        """
+        :param digits: SQL expression of the digits of an E.164 number
+        :return: SQL condition: the person is in this part
+        """
+        # Multiplicative hashing, the upper half of 64 bits: integers alone, which are the same everywhere. Bits, for
+        # dividing 128-bit numbers takes microseconds.
+        product = f"(CAST({digits} AS UHUGEINT) * {_GOLDEN}) & {2**64 - 1}"
+        return f"CAST(({product}) >> 32 AS UBIGINT) % {self.of} = {self.index}"
+
+    def reports_sql(self, content: str) -> str:
+        """
+        :param content: SQL expression of all that is known of a row without a number
+        :return: SQL condition: this part reports the row
+        """
+        return f"CAST('0x' || substr(md5({content}), 1, 8) AS BIGINT) % {self.of} = {self.index}"
+
+
+def screen(
+    db: DuckDBPyConnection, reader: NumberReader, suppression: NumberList, *, read: int, shard: Shard | None = None
+) -> Screening:
     """
     Judge all rows, into the tables ``accepted(ordinal, digits)`` and ``rejected(ordinal, reason)``.
 
@@ -66,71 +112,105 @@ def screen(db: DuckDBPyConnection, reader: NumberReader, suppression: NumberList
     :param reader: the rules for numbers
     :param suppression: who must not be called
     :param read: number of rows
+    :param shard: which people to keep, default all; rows of the others are in neither table
     :return: the counts
     """
     _read_numbers(db, reader)
     suppression.resolve()
     db.execute(f"""
-        CREATE TABLE checked AS
-        SELECT ordinal,
-               CASE WHEN plain THEN CAST(substr(raw_number, 2) AS BIGINT) ELSE numbers.digits END AS digits,
-               CASE WHEN malformed THEN '{RejectReason.MALFORMED_ROW}'
-                    WHEN blank THEN '{RejectReason.MISSING_NUMBER}'
-                    WHEN NOT plain AND numbers.digits IS NULL THEN '{RejectReason.INVALID_NUMBER}'
-                    WHEN NOT named THEN '{RejectReason.MISSING_NAME}' END AS reason
-        FROM written LEFT JOIN numbers USING (raw_number);
-        DROP TABLE numbers;
-
         CREATE TABLE suppressed AS
         SELECT DISTINCT digits FROM {suppression.matches("checked")};
 
-        CREATE TABLE verdicts AS
-        WITH judged AS (
-            SELECT ordinal, digits,
-                   CASE WHEN reason IS NULL AND suppressed.digits IS NOT NULL THEN '{RejectReason.SUPPRESSED}'
-                        ELSE reason END AS reason
-            FROM checked LEFT JOIN suppressed USING (digits)
-        ), firsts AS (
-            SELECT min(ordinal) AS ordinal FROM judged WHERE reason IS NULL GROUP BY digits
-        )
+        CREATE TABLE judged AS
         SELECT ordinal, digits,
-               CASE WHEN reason IS NULL AND firsts.ordinal IS NULL THEN '{RejectReason.DUPLICATE}'
+               CASE WHEN reason IS NULL AND suppressed.digits IS NOT NULL THEN '{RejectReason.SUPPRESSED}'
                     ELSE reason END AS reason
-        FROM judged LEFT JOIN firsts USING (ordinal);
+        FROM checked LEFT JOIN suppressed USING (digits);
         DROP TABLE checked;
         DROP TABLE suppressed;
 
+        CREATE TABLE several AS
+        SELECT digits, min(ordinal) AS first FROM judged WHERE reason IS NULL GROUP BY digits HAVING count(*) > 1;
+
+        CREATE TABLE verdicts AS
+        SELECT ordinal, digits,
+               CASE WHEN reason IS NULL AND ordinal > first THEN '{RejectReason.DUPLICATE}' ELSE reason END AS reason
+        FROM judged LEFT JOIN several USING (digits);
+        DROP TABLE judged;
+        DROP TABLE several;
+    """)
+    rejected_by_all = count(db, "SELECT count(*) FROM verdicts WHERE reason IS NOT NULL")
+    _keep(db, shard or Shard())
+    db.execute("""
         CREATE TABLE accepted AS SELECT ordinal, digits FROM verdicts WHERE reason IS NULL ORDER BY ordinal;
         CREATE TABLE rejected AS SELECT ordinal, reason FROM verdicts WHERE reason IS NOT NULL ORDER BY ordinal;
         DROP TABLE verdicts;
     """)
     by_reason = dict(db.execute("SELECT reason, count(*) FROM rejected GROUP BY reason").fetchall())
+    accepted, rejected = count(db, "SELECT count(*) FROM accepted"), sum(by_reason.values())
     return Screening(
         read=read,
-        accepted=count(db, "SELECT count(*) FROM accepted"),
+        accepted=accepted,
         rejected={reason: by_reason[reason] for reason in RejectReason if reason in by_reason},
+        elsewhere=read - accepted - rejected,
+        rejected_elsewhere=rejected_by_all - rejected,
         unreadable_suppressions=suppression.unreadable,
     )
 
 
 def _read_numbers(db: DuckDBPyConnection, reader: NumberReader) -> None:
-    """Read each spelling once; what is E.164 already does not need the library."""
+    """Read each spelling once, into ``checked(ordinal, digits, reason)``; what is E.164 does not need the library."""
+    codes = codes_in(db, "(SELECT raw_number AS number FROM contacts)")
     db.execute(f"""
-        CREATE OR REPLACE TEMP VIEW written AS
-        SELECT ordinal, raw_number, named,
-               variables IS NULL AS malformed,
-               raw_number IS NULL OR regexp_full_match(raw_number, {literal(BLANK)}) AS blank,
-               coalesce({plain_sql(reader, "raw_number")}, false) AS plain
-        FROM contacts;
-        CREATE TABLE spellings AS SELECT DISTINCT raw_number FROM written WHERE NOT blank AND NOT plain;
-        CREATE TABLE numbers (raw_number VARCHAR, digits BIGINT);
+        CREATE TABLE written AS
+        WITH squeezed AS (
+            SELECT ordinal, raw_number, named, {squeezed_sql("raw_number")} AS number FROM contacts
+        ), plain AS (
+            SELECT ordinal, raw_number, named,
+                   coalesce({blank_sql("raw_number")}, true) AS blank,
+                   CASE WHEN {is_e164_sql("number", codes, reader.number_check)}
+                        THEN CAST(substr(number, 2) AS BIGINT) END AS digits
+            FROM squeezed
+        )
+        SELECT ordinal, digits,
+               CASE WHEN digits IS NULL AND NOT blank THEN raw_number END AS spelling,
+               CASE WHEN named IS NULL THEN '{RejectReason.MALFORMED_ROW}'
+                    WHEN blank THEN '{RejectReason.MISSING_NUMBER}'
+                    WHEN NOT named THEN '{RejectReason.MISSING_NAME}' END AS reason
+        FROM plain;
+        CREATE TABLE spellings AS SELECT DISTINCT spelling FROM written WHERE spelling IS NOT NULL;
+        CREATE TABLE numbers (spelling VARCHAR, digits BIGINT);
     """)
-    for spellings in text_batches(db, "spellings", "raw_number", where="true"):
+    for spellings in text_batches(db, "spellings", "spelling", where="true"):
         db.execute(
             "INSERT INTO numbers SELECT unnest(?::VARCHAR[]), unnest(?::BIGINT[])",
             [spellings, [reader.read(spelling) for spelling in spellings]],
         )
-    db.execute("DROP TABLE spellings")
+    db.execute(f"""
+        CREATE TABLE checked AS
+        SELECT ordinal, coalesce(written.digits, numbers.digits) AS digits,
+               CASE WHEN spelling IS NOT NULL AND numbers.digits IS NULL THEN '{RejectReason.INVALID_NUMBER}'
+                    ELSE reason END AS reason
+        FROM written LEFT JOIN numbers USING (spelling);
+        DROP TABLE written;
+        DROP TABLE spellings;
+        DROP TABLE numbers;
+    """)
+
+
+def _keep(db: DuckDBPyConnection, shard: Shard) -> None:
+    """Forget the people of other parts; a row without a number is reported by the one part that its content tells."""
+    if shard.of == 1:
+        return
+    db.execute(f"""
+        CREATE TABLE kept AS
+        SELECT * FROM verdicts WHERE {shard.holds_sql("digits")}
+        UNION ALL
+        SELECT verdicts.* FROM verdicts JOIN contacts USING (ordinal)
+        WHERE digits IS NULL AND {shard.reports_sql("concat(raw_number, chr(10), variables)")};
+        DROP TABLE verdicts;
+        ALTER TABLE kept RENAME TO verdicts;
+    """)
 
 
 def write_rejects(db: DuckDBPyConnection, file: BinaryIO) -> None:

@@ -1,29 +1,57 @@
 """
 The rows of all sources, in the order in which they came, waiting to be screened.
 
-Rows come in two shapes. A *table* (CSV, Parquet, database rows) has columns that are known beforehand, an *object* (a
-literal contact, a JSON line) brings its own keys. Both end in one table::
+They are in one table::
 
     contacts(ordinal, raw_number, variables, named)
 
-``variables`` is the JSON object of call variables, keys sorted, the name under ``callee_name``; NULL marks a row that
-could not be read. ``named`` says whether there is a name that is more than white space.
+``ordinal`` counts from 0: it is the place in the table, from which nothing is ever deleted, so that several threads can
+take rows in without anybody numbering them. ``variables`` is the JSON object of call variables, keys sorted, the name
+under ``callee_name``. ``named`` says whether there is a name that is more than white space; NULL marks a row that could
+not be read (in ``named``, for the texts are long and stay on disk until they are sent).
 """
 
 # ruff: noqa: S608 -- all names in the SQL are our own or quoted by literal() and identifier()
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_graine.contacts.database import BLANK, count, identifier, literal, spool, transaction
-from airflow_provider_graine.contacts.encoding import UnreadableTextError, encode_array, encode_object
-from airflow_provider_graine.contacts.files import CsvFile, JsonLinesFile, missing_column
-from airflow_provider_graine.contacts.parquet import ParquetFile
+from airflow_provider_graine.contacts.ahead import one_ahead
+from airflow_provider_graine.contacts.blocks import block_file, blocks
+from airflow_provider_graine.contacts.database import (
+    MAX_ROW_BYTES,
+    blank_sql,
+    count,
+    identifier,
+    json_lines_relation,
+    transaction,
+    with_room,
+)
+from airflow_provider_graine.contacts.encoding import UnreadableTextError, encode_object
+from airflow_provider_graine.contacts.files import (
+    CsvFile,
+    JsonLinesFile,
+    TextFile,
+    csv_relation,
+    json_relation,
+    missing_column,
+)
+from airflow_provider_graine.contacts.progress import Progress, telling
+from airflow_provider_graine.contacts.shapes import (
+    CALL_VARIABLES,
+    CALLEE_NAME,
+    Column,
+    TableLines,
+    object_sql,
+    objects_sql,
+    table_sql,
+)
+from airflow_provider_graine.contacts.whole_files import NotWholeError, read_whole
 from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
@@ -32,26 +60,13 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-CALLEE_NAME = "callee_name"
-CALL_VARIABLES = "call_variables"
+    from airflow_provider_graine.contacts.parquet import ParquetFile
+
+F = TypeVar("F", bound=TextFile)
 
 _NO_ROW = "null"
 _MEND_ROWS = 1000
-
-
-@dataclass(frozen=True)
-class _Column:
-    """
-    A column of a table.
-
-    :param name: its name in the source
-    :param json: SQL expression of its JSON text
-    :param text: SQL expression of its plain text
-    """
-
-    name: str
-    json: str
-    text: str
+_OBJECTS_BYTES = MAX_ROW_BYTES // 8  # to spread objects takes many times the memory of their texts
 
 
 class Staging:
@@ -69,10 +84,11 @@ class Staging:
         self._directory = directory
         self._phone_column = phone_column
         self._name_column = name_column
-        self.rows = 0
+        self._progress = Progress("rows")
         db.execute("""
             CREATE TABLE sources (first_ordinal BIGINT, origin VARCHAR);
-            CREATE TABLE contacts (ordinal BIGINT, raw_number VARCHAR, variables VARCHAR, named BOOLEAN);
+            CREATE TABLE staged (raw_number VARCHAR, variables VARCHAR, named BOOLEAN);
+            CREATE VIEW contacts AS SELECT rowid AS ordinal, raw_number, variables, named FROM staged;
         """)
 
     # -- sources
@@ -80,7 +96,7 @@ class Staging:
     def add_rows(self, rows: Iterable[Mapping[str, Any]], *, origin: str) -> None:
         """Take rows that bring their own keys."""
         with self._source(origin):
-            spool(map(_object_line, rows), self._directory, self._stage_objects)
+            self._stage_rows(rows)
 
     def add_tuples(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, origin: str) -> None:
         """Take rows of a table."""
@@ -92,186 +108,147 @@ class Staging:
             return
         self._require(columns, origin)
         with self._source(origin):
-            self._add_arrays(columns, (_array_line(row, columns) for row in rows))
+            self._stage_blocks(columns, rows)
 
-    def add_csv(self, path: Path, *, origin: str, delimiter: str) -> None:
-        """Take a CSV file."""
-        file = CsvFile(path, origin, delimiter=delimiter)
-        if not file.header:
+    def add_csv(self, files: Sequence[CsvFile]) -> None:
+        """Take CSV files of the same manner."""
+        first = files[0]
+        if not first.header:
             return
-        self._require(file.columns, origin)
-        if not self._add_whole_csv(file, origin):
-            with self._source(origin):
-                self._add_arrays(
-                    file.columns,
-                    (_NO_ROW if row is None else _array_line(row, file.columns) for row in file.rows()),
-                )
+        self._require(first.columns, first.origin)
+        columns = [Column(name, identifier(name)) for name in first.columns]
 
-    def add_json_lines(self, path: Path, *, origin: str) -> None:
-        """Take a file of JSON objects, one a line."""
-        file = JsonLinesFile(path, origin)
-        first = self.rows
-        if not self._add_whole_json_lines(file, origin):
-            with self._source(origin):
-                spool(map(_object_line, file.values()), self._directory, self._stage_objects)
-        self._require_any(file, first)
+        def take(group: Sequence[CsvFile]) -> int:
+            return self._stage_table(csv_relation(group), columns)
 
-    def add_parquet(self, path: Path, *, origin: str) -> None:
+        for file in self._add_whole(files, take):
+            with self._source(file.origin):
+                self._stage_blocks(file.columns, file.rows())
+
+    def add_json_lines(self, files: Sequence[JsonLinesFile]) -> None:
+        """Take files of JSON objects, one a line, of the same manner."""
+        start = self.rows
+
+        def take(group: Sequence[JsonLinesFile]) -> int:
+            first = self.rows
+            taken = self._stage_objects(json_relation(group))
+            self._mend(first)
+            return taken
+
+        for file in self._add_whole(files, take):
+            with self._source(file.origin):
+                self._stage_rows(file.values())
+        self._require_keys(files, start)
+
+    def add_parquet(self, file: ParquetFile) -> None:
         """Take a Parquet file."""
-        file = ParquetFile(self._db, path, origin)
-        expressions = {name: file.json_sql(name) for name in file.columns}
-        if CALL_VARIABLES in expressions:
-            members = " || ',' || ".join(
-                f"{literal(json.dumps(name, ensure_ascii=False) + ':')} || {expression}"
-                for name, expression in expressions.items()
-            )
-            relation = f"(SELECT CAST('{{' || {members} || '}}' AS JSON) AS json FROM {file.relation})"
-            with file.reading(), self._source(origin) as first:
-                self._stage_objects(relation)
+        expressions = [(name, file.json_sql(name)) for name in file.columns]
+        if CALL_VARIABLES not in file.columns:
+            self._require(file.columns, file.origin)
+
+        def take() -> int:
+            with self._source(file.origin) as first:
+                if CALL_VARIABLES in file.columns:
+                    taken = self._stage_objects(
+                        f"(SELECT CAST({object_sql(expressions)} AS JSON) AS json FROM {file.relation})"
+                    )
+                else:
+                    columns = [Column(name, f"(CAST({json} AS JSON) ->> '$')", json) for name, json in expressions]
+                    taken = self._stage_table(file.relation, columns)
                 self._mend(first)
-        else:
-            self._require(file.columns, origin)
-            columns = [
-                _Column(name, expression, f"(CAST({expression} AS JSON) ->> '$')")
-                for name, expression in expressions.items()
-            ]
-            with file.reading(), self._source(origin) as first:
-                self._stage_table(file.relation, columns)
-                self._mend(first)
+            return taken
+
+        with telling(f'Reading "{file.origin}"', self._db), file.reading():
+            self._progress.add(with_room(self._db, take))
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return count(self._db, "SELECT count(*) FROM staged")
 
     # -- ways in
 
-    def _add_whole_csv(self, file: CsvFile, origin: str) -> bool:
-        columns = [
-            _Column(name, f"CAST(to_json(coalesce({identifier(name)}, '')) AS VARCHAR)", identifier(name))
-            for name in file.columns
-        ]
-        return self._attempt(origin, lambda: self._stage_table(file.relation(), columns), file)
+    def _add_whole(self, files: Sequence[F], take: Callable[[Sequence[F]], int]) -> Iterator[F]:
+        """Let DuckDB read files; gives those that it cannot read, each in its turn."""
 
-    def _add_whole_json_lines(self, file: JsonLinesFile, origin: str) -> bool:
-        def stage() -> None:
+        def take_readable(group: Sequence[F]) -> int:
             first = self.rows
-            self._stage_objects(file.relation())
-            self._mend(first)
+            taken = take(group)
+            if count(self._db, "SELECT count(*) FROM contacts WHERE ordinal >= ? AND named IS NULL", [first]):
+                raise NotWholeError
+            return taken
 
-        return self._attempt(origin, stage, file)
-
-    def _attempt(self, origin: str, stage: Callable[[], None], file: CsvFile | JsonLinesFile) -> bool:
-        """Let DuckDB read the file; undo it unless each line has become a row that can be read."""
-        import duckdb
-
-        try:
-            with self._source(origin) as first:
-                stage()
-                unreadable = count(
-                    self._db, "SELECT count(*) FROM contacts WHERE ordinal > ? AND variables IS NULL", [first]
+        first = self.rows
+        for group, counts in read_whole(self._db, files, take_readable):
+            if counts is None:
+                yield group[0]
+            else:
+                starts = itertools.accumulate(counts, initial=first)
+                self._note_sources(
+                    (start, file.origin) for start, file, rows in zip(starts, group, counts, strict=False) if rows
                 )
-                if unreadable or not file.is_whole(self.rows - first):
-                    raise _NotWholeError
-        except (_NotWholeError, duckdb.Error, UnicodeDecodeError):  # the last: DuckDB < 2 quoting what is not UTF-8
-            return False
-        return True
+                self._progress.add(sum(counts))
+            first = self.rows
 
     @contextmanager
     def _source(self, origin: str) -> Iterator[int]:
-        """One source, whole or not at all; gives the ordinal of the row before it."""
+        """One source, whole or not at all; gives the ordinal of its first row."""
         first = self.rows
-        try:
-            with transaction(self._db):
-                yield first
-                if self.rows > first:
-                    self._db.execute("INSERT INTO sources VALUES (?, ?)", [first + 1, origin])
-        except BaseException:
-            self.rows = first
-            raise
+        with transaction(self._db):
+            yield first
+            if self.rows > first:
+                self._note_sources([(first, origin)])
 
-    def _add_arrays(self, columns: list[str], lines: Iterator[str]) -> None:
-        paths = [f"$[{position}]" for position in range(len(columns))]
-        sql_columns = [
-            _Column(name, f"coalesce(CAST(cells[{i}] AS VARCHAR), 'null')", f"(cells[{i}] ->> '$')")
-            for i, name in enumerate(columns, start=1)
-        ]
-        self_paths = ", ".join(map(literal, paths))
-
-        def ingest(relation: str) -> None:
-            cells = f"(SELECT json_extract(json, [{self_paths}]) AS cells, json FROM {relation})"
-            self._stage_table(cells, sql_columns, readable="json_type(json) = 'ARRAY'")
-
-        spool(lines, self._directory, ingest)
-
-    def _stage_table(self, relation: str, columns: list[_Column], *, readable: str = "true") -> None:
-        by_name = {column.name: column for column in columns}
-        phone, name = by_name[self._phone_column], by_name[self._name_column]
-        variables = sorted(
-            (CALLEE_NAME if column is name else column.name, column.json) for column in columns if column is not phone
+    def _note_sources(self, sources: Iterable[tuple[int, str]]) -> None:
+        noted = list(sources)
+        self._db.execute(
+            "INSERT INTO sources SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[])",
+            [[first for first, _ in noted], [origin for _, origin in noted]],
         )
-        members = " || ',' || ".join(
-            f"{literal(json.dumps(key, ensure_ascii=False) + ':')} || {expression}" for key, expression in variables
-        )
-        self._stage(f"""
-            SELECT {phone.text} AS raw_number,
-                   CASE WHEN {readable} THEN '{{' || {members} || '}}' END AS variables,
-                   {name.text} AS name
-            FROM {relation}
-        """)
 
-    def _stage_objects(self, relation: str) -> None:
-        """Spread ``call_variables``, give the name its key; a row that says one thing twice cannot be read."""
-        phone, name = literal(self._phone_column), literal(self._name_column)
-        nested, callee_name = literal(CALL_VARIABLES), literal(CALLEE_NAME)
-        self._stage(f"""
-            WITH objects AS (
-                SELECT TRY_CAST(json AS MAP(VARCHAR, JSON)) AS fields FROM {relation}
-            ), nested AS (
-                SELECT fields, TRY_CAST(fields[{nested}] AS MAP(VARCHAR, JSON)) AS spread FROM objects
-            ), flat AS (
-                SELECT CASE WHEN spread IS NULL THEN map_entries(fields)
-                            ELSE list_filter(map_entries(fields), lambda entry: entry.key <> {nested})
-                                 || map_entries(spread) END AS entries
-                FROM nested
-            ), renamed AS (
-                SELECT list_sort(list_transform(entries, lambda entry: {{
-                           'key': CASE WHEN entry.key = {name} THEN {callee_name} ELSE entry.key END,
-                           'value': coalesce(CAST(entry.value AS VARCHAR), 'null')
-                       }})) AS entries
-                FROM flat
-            ), divided AS (
-                SELECT entries,
-                       list_filter(entries, lambda entry: entry.key = {phone})[1].value AS phone,
-                       list_filter(entries, lambda entry: entry.key = {callee_name})[1].value AS name,
-                       list_filter(entries, lambda entry: entry.key <> {phone}) AS variables
-                FROM renamed
-            )
-            SELECT CAST(phone AS JSON) ->> '$' AS raw_number,
-                   CASE WHEN len(entries) = list_unique(list_transform(entries, lambda entry: entry.key)) THEN
-                       '{{' || coalesce(array_to_string(list_transform(variables,
-                           lambda entry: CAST(to_json(entry.key) AS VARCHAR) || ':' || entry.value), ','), '') || '}}'
-                   END AS variables,
-                   CAST(name AS JSON) ->> '$' AS name
-            FROM divided
-        """)
+    def _stage_rows(self, rows: Iterable[Any]) -> None:
+        names = {"phone_column": self._phone_column, "name_column": self._name_column}
+        lines = blocks(rows, lambda some: map(_object_line, some), unreadable=_NO_ROW, at_most=_OBJECTS_BYTES)
+        self._stage_lines(lines, lambda path: objects_sql(json_lines_relation([path]), **names))
 
-    def _stage(self, rows: str) -> None:
-        added = count(
+    def _stage_lines(self, lines: Iterable[bytes], rows_sql: Callable[[Path], str]) -> None:
+        def stage(block: bytes) -> int:
+            with block_file(block, self._directory) as path:
+                return self._stage(rows_sql(path))
+
+        with closing(one_ahead(stage, lines)) as staged:
+            for rows in staged:
+                self._progress.add(rows)
+
+    def _stage_blocks(self, columns: Sequence[str], rows: Iterable[Sequence[Any] | None]) -> None:
+        lines = TableLines(columns, phone_column=self._phone_column, name_column=self._name_column)
+        self._stage_lines(blocks(rows, lines.encode, unreadable=lines.UNREADABLE), lines.sql)
+
+    def _stage_table(self, relation: str, columns: Sequence[Column]) -> int:
+        return self._stage(table_sql(relation, columns, phone_column=self._phone_column, name_column=self._name_column))
+
+    def _stage_objects(self, relation: str) -> int:
+        return self._stage(objects_sql(relation, phone_column=self._phone_column, name_column=self._name_column))
+
+    def _stage(self, rows: str) -> int:
+        return count(
             self._db,
             f"""
-            INSERT INTO contacts
-            SELECT {self.rows} + row_number() OVER (),
-                   CASE WHEN variables IS NOT NULL THEN raw_number END,
-                   variables,
-                   coalesce(NOT regexp_full_match(name, {literal(BLANK)}), false)
+            INSERT INTO staged
+            SELECT CASE WHEN strlen(variables) < {MAX_ROW_BYTES} THEN raw_number END,
+                   CASE WHEN strlen(variables) < {MAX_ROW_BYTES} THEN variables END,
+                   CASE WHEN strlen(variables) < {MAX_ROW_BYTES} THEN coalesce(NOT {blank_sql("name")}, false) END
             FROM ({rows})
             """,
         )
-        self.rows += added
 
-    def _mend(self, last: int) -> None:
+    def _mend(self, first: int) -> None:
         """DuckDB takes NaN and Infinity for JSON; a request body must not hold them."""
         suspects = "SELECT ordinal, variables FROM contacts WHERE regexp_matches(variables, 'NaN|Infinity')"
         while found := self._db.execute(
-            f"{suspects} AND ordinal > ? ORDER BY ordinal LIMIT {_MEND_ROWS}", [last]
+            f"{suspects} AND ordinal >= ? ORDER BY ordinal LIMIT {_MEND_ROWS}", [first]
         ).fetchall():
-            last = found[-1][0]
+            first = found[-1][0] + 1
             for ordinal, variables in found:
                 mended = json.dumps(
                     json.loads(variables, parse_constant=lambda _: None),
@@ -279,38 +256,47 @@ class Staging:
                     separators=(",", ":"),
                 )
                 if mended != variables:
-                    self._db.execute("UPDATE contacts SET variables = ? WHERE ordinal = ?", [mended, ordinal])
+                    self._db.execute("UPDATE staged SET variables = ? WHERE rowid = ?", [mended, ordinal])
 
     # -- columns
 
     def _require(self, columns: Sequence[str], origin: str) -> None:
-        for wanted, argument in ((self._phone_column, "phone_column"), (self._name_column, "name_column")):
-            if wanted not in columns:
-                raise SourceError(missing_column(wanted, argument, columns, origin))
+        self._require_names(columns, origin)
         if self._name_column != CALLEE_NAME and CALLEE_NAME in columns and self._phone_column != CALLEE_NAME:
             raise SourceError(
                 f'"{origin}" has a column "{CALLEE_NAME}" beside the name_column "{self._name_column}", and only one '
                 f"can be the name that the agent says; nothing was sent. Rename or leave out one of them."
             )
 
-    def _require_any(self, file: JsonLinesFile, first: int) -> None:
-        """A key that is in no line of a file is a wrong name, not a file of people without one."""
-        readable, numbered, named = self._db.execute(
-            "SELECT count(*), count(raw_number), count(*) FILTER (named) FROM contacts "
-            "WHERE ordinal > ? AND variables IS NOT NULL",
-            [first],
-        ).fetchone() or (0, 0, 0)
-        if not readable or (numbered and named):
-            return
-        keys: set[str] = set()
-        for value in file.values():
-            if isinstance(value, dict):
-                keys.update(value)
-                nested = value.get(CALL_VARIABLES)
-                keys.update(nested if isinstance(nested, dict) else ())
+    def _require_names(self, columns: Sequence[str], origin: str) -> None:
         for wanted, argument in ((self._phone_column, "phone_column"), (self._name_column, "name_column")):
-            if wanted not in keys:
-                raise SourceError(missing_column(wanted, argument, sorted(keys), file.origin))
+            if wanted not in columns:
+                raise SourceError(missing_column(wanted, argument, columns, origin))
+
+    def _require_keys(self, files: Sequence[JsonLinesFile], start: int) -> None:
+        """A key that is in no line of a file is a wrong name, not a file of people without one."""
+        lacking = self._db.execute(
+            """
+            SELECT origin FROM contacts ASOF JOIN sources ON ordinal >= first_ordinal
+            WHERE ordinal >= ? AND named IS NOT NULL
+            GROUP BY first_ordinal, origin HAVING NOT (count(raw_number) > 0 AND bool_or(named))
+            """,
+            [start],
+        ).fetchall()
+        origins = {origin for (origin,) in lacking}
+        for file in files:
+            if file.origin in origins:
+                self._require_names(_keys(file), file.origin)
+
+
+def _keys(file: JsonLinesFile) -> list[str]:
+    keys: set[str] = set()
+    for value in file.values():
+        if isinstance(value, dict):
+            keys.update(value)
+            nested = value.get(CALL_VARIABLES)
+            keys.update(nested if isinstance(nested, dict) else ())
+    return sorted(keys)
 
 
 def _object_line(row: Any) -> str:
@@ -320,16 +306,3 @@ def _object_line(row: Any) -> str:
         return encode_object(row)
     except UnreadableTextError:
         return _NO_ROW
-
-
-def _array_line(row: Sequence[Any], columns: list[str]) -> str:
-    if len(row) != len(columns):
-        return _NO_ROW
-    try:
-        return encode_array(list(row), columns)
-    except UnreadableTextError:
-        return _NO_ROW
-
-
-class _NotWholeError(Exception):
-    """DuckDB did not make a readable row of each line."""

@@ -17,7 +17,7 @@ class ObjectStorageToGraineOperator(GraineUploadOperator):
     """
     Have the people in one or more files called by Graine.
 
-    CSV (a header line, comma-separated, UTF-8), JSON lines and Parquet, compressed with gzip or not, in any store
+    CSV (a header line, comma-separated, UTF-8), JSON lines and Parquet, the first two also compressed, in any store
     that Airflow's ``ObjectStoragePath`` reaches. Everything else is as in
     :class:`~airflow_provider_graine.operators.graine_upload.GraineUploadOperator`, whose arguments this operator takes.
 
@@ -47,8 +47,7 @@ class ObjectStorageToGraineOperator(GraineUploadOperator):
 
     def load(self, contacts: ContactList, context: Context) -> None:
         """Read the files into the list, one after the other."""
-        from airflow_provider_graine.contacts.files import guess_format
         from airflow_provider_graine.sources.files import local_files
 
-        for uri, file in local_files(self.path, conn_id=self.path_conn_id):
-            contacts.add_file(file, format=self.file_format or guess_format(uri), origin=uri, delimiter=self.delimiter)
+        for group in local_files(self.path, conn_id=self.path_conn_id):
+            contacts.add_files(group, format=self.file_format, delimiter=self.delimiter)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_graine.contacts.contact_list import ContactList
-from airflow_provider_graine.contacts.files import CsvFile
+from airflow_provider_graine.contacts.files import CsvFile, csv_relation
 from airflow_provider_graine.exceptions import ConfigurationError, SourceError
 
 from .conftest import ASHA, HEADER, PRIYA, RAJESH, csv_text, people, person, rejects
@@ -213,17 +213,25 @@ def test_what_a_csv_writer_writes_is_read_back(tmp_path: Path, rows: list[tuple[
         assert people(contacts) == [person(line) for line in lines]
 
 
+csv_lines = st.lists(st.text('ab,"\\\r\n \x00ÿ', max_size=10).map(lambda text: text.encode("latin-1")), max_size=12)
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(lines=st.lists(st.text('ab,"\\\r\n \x00ÿ', max_size=10).map(lambda text: text.encode("latin-1")), max_size=12))
-def test_duckdb_is_trusted_only_where_python_reads_the_same(tmp_path: Path, lines: list[bytes]) -> None:
-    path = tmp_path / "p.csv"
-    path.write_bytes(b"phone_number,callee_name\n" + b"\n".join(b"+919876543210,n" + line for line in lines))
-    file = CsvFile(path, "p")
+@given(st.lists(csv_lines, min_size=1, max_size=3))
+def test_duckdb_is_trusted_only_where_python_reads_the_same(tmp_path: Path, contents: list[list[bytes]]) -> None:
+    files = []
+    for place, lines in enumerate(contents):
+        path = tmp_path / f"{place}.csv"
+        path.write_bytes(b"phone_number,callee_name\n" + b"\n".join(b"+919876543210,n" + line for line in lines))
+        files.append(CsvFile(path, "p"))
     try:
         read = DATABASE.execute(
-            f"SELECT coalesce(phone_number, ''), coalesce(callee_name, '') FROM {file.relation()}"
+            f"SELECT coalesce(phone_number, ''), coalesce(callee_name, '') FROM {csv_relation(files)}"
         ).fetchall()
     except duckdb.Error:
         return
-    if file.is_whole(len(read)):
-        assert read == [tuple(row or ()) for row in file.rows()]
+    counts = [file.row_count() for file in files]
+    if None not in counts and sum(filter(None, counts)) == len(read):
+        rows = [list(file.rows()) for file in files]
+        assert read == [tuple(row or ()) for each in rows for row in each]
+        assert [len(each) for each in rows] == counts

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_graine.contacts.encoding import UnreadableTextError, encode_array, encode_object
+from airflow_provider_graine.contacts.encoding import UnreadableTextError, encode_column, encode_object
 from airflow_provider_graine.exceptions import SourceError
 
 
@@ -83,7 +83,8 @@ IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 )
 def test_a_value_in_both_shapes(value: object, encoded: object) -> None:
     assert json.loads(encode_object({"v": value})) == {"v": encoded}
-    assert json.loads(encode_array(["x", value], ["a", "v"])) == ["x", encoded]
+    assert [json.loads(text) for text in encode_column([value, "x"], "v")] == [encoded, "x"]
+    assert [json.loads(text) for text in encode_column([value], "v")] == [encoded]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_value_in_both_shapes(value: object, encoded: object) -> None:
 def test_a_refused_type_is_named_with_its_column_and_without_its_value(value: object, named: str) -> None:
     for encode in (
         lambda: encode_object({"plan": 1, "photo": value}),
-        lambda: encode_array([1, value], ["plan", "photo"]),
+        lambda: encode_column([1, value], "photo"),
     ):
         with pytest.raises(SourceError) as refused:
             encode()

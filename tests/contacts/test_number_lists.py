@@ -54,7 +54,17 @@ def test_an_ending_stops_everybody_who_has_it(contacts: ContactList) -> None:
     assert called(contacts) == PEOPLE[:1]
 
 
-@pytest.mark.parametrize("entry", ["43210", "0000043210", "unknown", "9.1987654321E+11", "12345678901234567890"])
+@pytest.mark.parametrize("entry", ["\ud800+919876543210", "9876543210\ud800", "+91 \udc81 9876543210"])
+def test_what_is_not_unicode_takes_no_digits_with_it(contacts: ContactList, entry: str) -> None:
+    contacts.suppress_rows(["+15550000000", entry, "Zoë"])
+    assert called(contacts) == PEOPLE[1:]
+    assert contacts.screen().unreadable_suppressions == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["43210", "0000043210", "unknown", "9.1987654321E+11", "12345678901234567890", "\ud800", "x" * (5 * 2**20)],
+)
 def test_an_entry_that_stops_nobody_is_counted(contacts: ContactList, entry: str) -> None:
     contacts.suppress_rows([entry, "", " ", None])
     assert called(contacts) == PEOPLE
@@ -135,9 +145,19 @@ def test_a_column_of_numbers_that_is_not_there(contacts: ContactList, write: Wri
     assert "98765" not in str(missing.value)
 
 
-def test_a_list_without_one_number_is_a_mistake(contacts: ContactList, write: Write) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "id,number\n,+919876543210\n"),
+        ("a.csv", "name,number\nAsha,+919876543210\nRao 5,+919876543211\n"),
+        ("a.csv", 'name,number\n"Asha\nRao",+919876543210\n'),
+        ("a.jsonl", '{"id": 7, "number": "+919876543210"}\n'),
+    ],
+)
+def test_a_list_without_one_number_is_a_mistake(contacts: ContactList, write: Write, name: str, content: str) -> None:
+    contacts.suppress_file(write("b.csv", "phone\n+919876543210\n"), format="csv", origin="b")
     with pytest.raises(SourceError, match="not one number"):
-        contacts.suppress_file(write("a.csv", "id,number\n,+919876543210\n"), format="csv", origin="s")
+        contacts.suppress_file(write(name, content), format=name.split(".")[1], origin="s")
 
 
 def test_an_empty_list_stops_nobody(contacts: ContactList, write: Write) -> None:

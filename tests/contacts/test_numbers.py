@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import re
-
-import phonenumbers
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from airflow_provider_graine.contacts.numbers import ListedNumber, NumberReader
 from airflow_provider_graine.exceptions import ConfigurationError
@@ -113,35 +108,3 @@ def test_an_unknown_check_is_refused() -> None:
 )
 def test_a_listed_number_is_read_with_more_good_will(raw: str, listed: ListedNumber | None) -> None:
     assert INTERNATIONAL.read_listed(raw) == listed
-
-
-digits_after_plus = st.builds(
-    lambda code, rest: f"+{code}{rest}",
-    st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)),
-    st.text("0123456789", min_size=1, max_size=15),
-)
-
-
-@settings(max_examples=1000)
-@given(digits_after_plus)
-@example("+4402079460958")
-@example("+5491123456789")
-@example("+390612345678")
-def test_the_check_in_bulk_never_says_more_than_the_library(raw: str) -> None:
-    plain, prefixed = INTERNATIONAL.plain_forms or ("", "")
-    if re.fullmatch(plain, raw) and not re.match(prefixed, raw):
-        assert INTERNATIONAL.read(raw) == int(raw[1:])
-
-
-def test_the_check_in_bulk_knows_nearly_every_region() -> None:
-    plain, prefixed = INTERNATIONAL.plain_forms or ("", "")
-    left_to_the_library = set()
-    for region in phonenumbers.SUPPORTED_REGIONS:
-        number = phonenumbers.example_number(region)
-        assert number is not None
-        raw = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        assert INTERNATIONAL.read(raw) == int(raw[1:])
-        if not re.fullmatch(plain, raw) or re.match(prefixed, raw):
-            left_to_the_library.add(region)
-    assert "IN" not in left_to_the_library
-    assert len(left_to_the_library) <= 12  # leading zeros, Argentina, regions whose numbers begin like a prefix

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_graine.contacts.contact_list import ContactList
 from airflow_provider_graine.contacts.encoding import to_json
-from airflow_provider_graine.contacts.files import JsonLinesFile, guess_format
+from airflow_provider_graine.contacts.files import JsonLinesFile, guess_format, json_relation
 from airflow_provider_graine.exceptions import ConfigurationError, SourceError
 
 from .conftest import ASHA, HEADER, PRIYA, RAJESH, csv_text, people, person, rejects, write_parquet
@@ -129,22 +129,23 @@ def test_one_column_cannot_be_both(tmp_path: Path) -> None:
 # -- tuples
 
 
-def test_tuples_are_taken_one_by_one(contacts: ContactList) -> None:
-    alive = 0
+def test_tuples_are_never_all_in_memory(contacts: ContactList) -> None:
+    alive = most = 0
 
     class Row(tuple[Any, ...]):
         def __new__(cls, values: Any) -> Row:
-            nonlocal alive
+            nonlocal alive, most
             alive += 1
-            assert alive < 10
+            most = max(most, alive)
             return super().__new__(cls, values)
 
         def __del__(self) -> None:
             nonlocal alive
             alive -= 1
 
-    contacts.add_tuples(HEADER, (Row([f"+9198{n:08}", "Name", "x"]) for n in range(5000)), origin="query")
-    assert contacts.screen().accepted == 5000
+    contacts.add_tuples(HEADER, (Row([f"+9198{n:08}", "Name", "x"]) for n in range(50_000)), origin="query")
+    assert contacts.screen().accepted == 50_000
+    assert most < 5_000
 
 
 def test_a_table_without_the_columns(contacts: ContactList) -> None:
@@ -290,19 +291,24 @@ json_lines = st.lists(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(json_lines)
-def test_duckdb_is_trusted_only_where_it_reads_each_line(tmp_path: Path, lines: list[bytes]) -> None:
-    path = tmp_path / "p.jsonl"
-    path.write_bytes(b"{}\n" + b"\n".join(lines))
-    file = JsonLinesFile(path, "p")
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(json_lines, min_size=1, max_size=3))
+def test_duckdb_is_trusted_only_where_it_reads_each_line(tmp_path: Path, contents: list[list[bytes]]) -> None:
+    files = []
+    for place, lines in enumerate(contents):
+        path = tmp_path / f"{place}.jsonl"
+        path.write_bytes(b"{}\n" + b"\n".join(lines))
+        files.append(JsonLinesFile(path, "p"))
     try:
-        read = DATABASE.execute(f"SELECT json_type(json) FROM {file.relation()}").fetchall()
+        read = DATABASE.execute(f"SELECT json_type(json) FROM {json_relation(files)}").fetchall()
     except (duckdb.Error, UnicodeDecodeError):
         return
-    if file.is_whole(len(read)) and (None,) not in read:
+    counts = [file.row_count() for file in files]
+    if None not in counts and sum(filter(None, counts)) == len(read) and (None,) not in read:
         types = {dict: "OBJECT", list: "ARRAY", str: "VARCHAR", int: "UBIGINT"}
-        assert [types[type(value)] for value in file.values()] == [json_type for (json_type,) in read]
+        values = [list(file.values()) for file in files]
+        assert [types[type(value)] for each in values for value in each] == [json_type for (json_type,) in read]
+        assert [len(each) for each in values] == counts
 
 
 # -- Parquet
