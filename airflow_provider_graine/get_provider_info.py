@@ -96,6 +96,14 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Path of a PEM file with the certificates to trust instead of the usual ones.",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "compress_requests": {
+                        "label": "Compress requests",
+                        "description": (
+                            "Send lists of people compressed (gzip). Whether the service takes that is not documented: "
+                            "where it does not, uploads fail and nothing is created."
+                        ),
+                        "schema": {"type": ["boolean", "null"], "default": False},
+                    },
                 },
             }
         ],

@@ -12,7 +12,7 @@ from airflow_provider_graine.exceptions import AuthenticationError, CallingError
 from airflow_provider_graine.hooks.calling_service import CallingServiceHook, offered
 from airflow_provider_graine.services.graine import requests
 from airflow_provider_graine.services.graine.connection import read_connection
-from airflow_provider_graine.services.paging import pages
+from airflow_provider_graine.services.paging import pages, pages_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -93,7 +93,7 @@ class GraineHook(CallingServiceHook):
         )
 
     def iter_batch_contacts(
-        self, batch_id: str, *, include_calls: bool = False, page_size: int = 100
+        self, batch_id: str, *, include_calls: bool = False, page_size: int = 100, total: int | None = None
     ) -> Iterator[BatchContact]:
         """
         Read all people on a batch, page by page, each once.
@@ -101,11 +101,19 @@ class GraineHook(CallingServiceHook):
         :param batch_id: the batch
         :param include_calls: whether each contact carries its call records
         :param page_size: rows asked for at a time; default 100
+        :param total: how many there are, where that is known; pages are then read ahead, and again until all have come
+        :raises IncompleteResultsError: at the end, when not as many as ``total`` have come
         """
-        return pages(
-            lambda skip: self.list_batch_contacts(batch_id, include_calls=include_calls, skip=skip, limit=page_size),
-            key=lambda contact: contact.contact_id,
-        )
+
+        def read(skip: int) -> list[BatchContact]:
+            return self.list_batch_contacts(batch_id, include_calls=include_calls, skip=skip, limit=page_size)
+
+        def key(contact: BatchContact) -> str:
+            return contact.contact_id
+
+        if total is None:
+            return pages(read, key=key)
+        return pages_of(total, read, key=key, what=f"contacts of batch {batch_id}")
 
     def export_batch(self, batch_id: str) -> AbstractContextManager[Download[Iterator[bytes]]]:
         """

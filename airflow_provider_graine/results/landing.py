@@ -7,8 +7,8 @@ How, by store:
 ``s3``, ``gs``                      A multipart (resumable) upload, completed at the end and aborted on any error.
 ``abfs``                            Blocks are staged and their list is committed at the end. Azure drops blocks that
                                     were never committed after a week.
-local, ``sftp``, ``smb``, others    A hidden ``.<name>.<random>.part`` beside the target, renamed at the end and deleted
-                                    on any error.
+local, ``sftp``, others             A hidden ``.<name>.<random>.part`` beside the target, renamed at the end and deleted
+                                    on any error. An SFTP server that cannot rename over a file refuses to replace one.
 ==================================  ===================================================================================
 
 A process that is killed outright cleans up nothing: what may stay is an uncompleted multipart upload (let a lifecycle
@@ -25,6 +25,7 @@ import logging
 import os
 import secrets
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -33,8 +34,6 @@ from airflow_provider_graine.exceptions import ConfigurationError, LandingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from airflow_provider_graine.results.counting import RowCounter
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +44,8 @@ DEFAULT_BLOCK_SIZE = 8 * 2**20  #: bytes; S3 takes 10,000 parts, so files of up 
 
 _COMMITTED_APART = {"s3", "s3a", "gs", "gcs"}
 _COMMITTED_ON_CLOSE = {"abfs", "abfss", "az", "adl"}
+_ON_DISK = {"file", "local"}
+_SFTP_OP_UNSUPPORTED = 8
 _GZIP = 31  # zlib's window bits for the gzip format; its header then has neither time nor file name
 
 
@@ -72,14 +73,12 @@ class LandedFile:
     :param uri: where it is, for any reader: without connection id and credentials (``s3://bucket/key``,
         ``file:///data/calls.csv``)
     :param bytes: its size as stored, that is after compression
-    :param rows: its records; ``None`` where they were not counted
     :param sha256: of the file as stored, hexadecimal; ``None`` where an existing file was left alone
     :param skipped: whether the file was there already and was left alone
     """
 
     uri: str
     bytes: int
-    rows: int | None
     sha256: str | None
     skipped: bool = False
 
@@ -124,7 +123,7 @@ def ensure_may_write(path: StoragePath, *, if_exists: IfExists = "fail") -> Land
         raise LandingError(
             f"{uri} exists already and was left as it is. Give another path, or say if_exists='replace' or 'skip'."
         )
-    return LandedFile(uri=uri, bytes=found["size"], rows=None, sha256=None, skipped=True)
+    return LandedFile(uri=uri, bytes=found["size"], sha256=None, skipped=True)
 
 
 def land(
@@ -133,7 +132,6 @@ def land(
     *,
     if_exists: IfExists = "fail",
     compress: Compression | None = None,
-    rows: RowCounter | None = None,
     block_size: int = DEFAULT_BLOCK_SIZE,
 ) -> LandedFile:
     """
@@ -147,7 +145,6 @@ def land(
     :param if_exists: what to do about a file that is there: ``"fail"`` (default), ``"replace"`` it, or ``"skip"``. It
         is looked at before the first block and again before the file appears
     :param compress: ``"gzip"`` or ``None`` (default). Equal content gives equal bytes
-    :param rows: counts records in the blocks as they come, before compression; ``None`` (default) counts nothing
     :param block_size: bytes of one part of a multipart upload (default 8 MiB, at least 5 MiB on S3)
     :return: what was landed, or the existing file marked ``skipped``
     :raises LandingError: if the file exists and ``if_exists`` is ``"fail"``, or the store failed
@@ -162,25 +159,36 @@ def land(
     digest, size = hashlib.sha256(), 0
     failed = f"Could not write {uri}", "No partial file was left, and nothing was replaced. Try again."
     upload = _upload_to(path, block_size)
-    try:
-        with _errors_of_the_store(*failed):
-            upload.open()
-        for block in _encoded(_counted(blocks, rows), compress):
+
+    def write(block: bytes) -> None:
+        upload.write(block)
+        digest.update(block)
+
+    # The store has a thread of its own: a block is written while the next one is made, and a timeout or a kill, raised
+    # in the main thread, cannot lose what a step is about to note, such as the id of a multipart upload.
+    with ThreadPoolExecutor(1, thread_name_prefix="landing") as store:
+        try:
+            step: Future[None] = store.submit(upload.open)
             with _errors_of_the_store(*failed):
-                upload.write(block)
-            digest.update(block)
-            size += len(block)
-        if existing := ensure_may_write(path, if_exists=if_exists):
-            upload.discard()
-            return existing
-        with _errors_of_the_store(
-            f"Could not finish {uri}", "No partial file was left: it is there whole or not at all. Try again."
-        ):
-            upload.commit()
-    except BaseException:
-        upload.discard()
-        raise
-    return LandedFile(uri=uri, bytes=size, rows=None if rows is None else rows.rows, sha256=digest.hexdigest())
+                step.result()
+            for block in _encoded(blocks, compress):
+                with _errors_of_the_store(*failed):
+                    step.result()
+                step = store.submit(write, block)
+                size += len(block)
+            with _errors_of_the_store(*failed):
+                step.result()
+            if existing := ensure_may_write(path, if_exists=if_exists):
+                store.submit(upload.discard).result()
+                return existing
+            with _errors_of_the_store(
+                f"Could not finish {uri}", "No partial file was left: it is there whole or not at all. Try again."
+            ):
+                store.submit(upload.commit).result()
+        except BaseException:
+            store.submit(upload.discard).result()
+            raise
+    return LandedFile(uri=uri, bytes=size, sha256=digest.hexdigest())
 
 
 def _name(path: StoragePath) -> str:
@@ -197,13 +205,6 @@ def _errors_of_the_store(what: str, state: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             reason += f": {os.strerror(error.errno)}"
         raise LandingError(f"{what} ({reason}). {state}") from error
-
-
-def _counted(blocks: Iterable[bytes], rows: RowCounter | None) -> Iterator[bytes]:
-    for block in blocks:
-        if rows is not None:
-            rows.feed(block)
-        yield block
 
 
 def _encoded(blocks: Iterable[bytes], compress: Compression | None) -> Iterator[bytes]:
@@ -309,6 +310,9 @@ class _Renamed(_Upload):
 
     def commit(self) -> None:
         self._file.close()
+        self._rename()
+
+    def _rename(self) -> None:
         self._fs.mv(self._part, self._path)
 
     def _throw_away(self) -> None:
@@ -320,6 +324,31 @@ class _Renamed(_Upload):
                 self._fs.rm(self._part)
 
 
+class _RenamedOnDisk(_Renamed):
+    """Local files. ``mv`` would copy where the system refuses the rename, and a copy is seen while it grows."""
+
+    def _rename(self) -> None:
+        os.replace(self._fs._strip_protocol(self._part), self._fs._strip_protocol(self._path))
+
+
+class _RenamedOverSftp(_Renamed):
+    """SFTP as sshfs speaks it. Its ``mv`` would copy, too, where a server cannot rename over a file."""
+
+    def _rename(self) -> None:
+        from fsspec.asyn import sync
+
+        sync(self._fs.loop, self._ask_to_rename)
+
+    async def _ask_to_rename(self) -> None:
+        async with self._fs._pool.get() as channel:
+            try:
+                await channel.posix_rename(self._part, self._path)
+            except Exception as error:
+                if getattr(error, "code", None) != _SFTP_OP_UNSUPPORTED:
+                    raise
+                await channel.rename(self._part, self._path)  # refused where the target exists
+
+
 def _upload_to(path: StoragePath, block_size: int) -> _Upload:
     protocol = path.fs.protocol
     protocols = {protocol} if isinstance(protocol, str) else set(protocol)
@@ -327,4 +356,8 @@ def _upload_to(path: StoragePath, block_size: int) -> _Upload:
         return _CommittedApart(path, block_size)
     if protocols & _COMMITTED_ON_CLOSE:
         return _CommittedOnClose(path, block_size)
+    if protocols & _ON_DISK:
+        return _RenamedOnDisk(path, block_size)
+    if type(path.fs).__module__.partition(".")[0] == "sshfs":  # its protocol is the default, "abstract"
+        return _RenamedOverSftp(path, block_size)
     return _Renamed(path, block_size)

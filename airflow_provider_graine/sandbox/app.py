@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import secrets
 from functools import cache
@@ -22,6 +23,7 @@ from .errors import ApiError
 from .faults import Fault
 from .graine.routes import PREFIX, ROUTES, Call, CsvFile, Handler, handle
 from .overview import overview
+from .ranges import ranged
 from .recording import Recorder
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ def build(
     hosts: list[str] | None,
     hint: dict[str, str],
     stopping: asyncio.Event,
+    export_ranges: bool = False,
+    gzip_requests: bool = False,
 ) -> Recorder:
     """
     :param world: the state to serve
@@ -51,12 +55,14 @@ def build(
     :param hosts: ``Host`` names answered to; ``None``: any
     :param hint: what the page tells about connecting
     :param stopping: ends requests that hang
+    :param export_ranges: ``export.csv`` can be asked for in parts
+    :param gzip_requests: bodies may come with ``Content-Encoding: gzip``
     :return: the application; its ``requests`` are the recorded ones
     """
     controls = _Controls(world, hint)
     routes: list[Route | Mount] = [Route("/", _page), Mount(CONTROLS, routes=controls.routes())]
     for method, template, handler in ROUTES:
-        endpoint = _endpoint(world, method, template, handler, stopping)
+        endpoint = _endpoint(world, method, template, handler, stopping, export_ranges, gzip_requests)
         routes.append(Route(PREFIX + template, endpoint, methods=[method]))
     middleware = [] if hosts is None else [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
     app = Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _refused})
@@ -65,21 +71,34 @@ def build(
     return recorder
 
 
-def _endpoint(world: World, method: str, template: str, handler: Handler, stopping: asyncio.Event) -> Endpoint:
+def _endpoint(
+    world: World,
+    method: str,
+    template: str,
+    handler: Handler,
+    stopping: asyncio.Event,
+    export_ranges: bool,
+    gzip_requests: bool,
+) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         body = await request.body()
+        if encoding := request.headers.get("content-encoding"):
+            if encoding != "gzip" or not gzip_requests:
+                return JSONResponse({"detail": "Unsupported media type"}, 415)
+            body = gzip.decompress(body)
         with world.lock:
             faults = world.faults.take(f"{method} {template}", request.url.path.removeprefix(PREFIX))
         answer = await fault_effects.before(faults, request, body, stopping)
         if answer is None:
             call = Call(request.path_params, request.query_params, body, {fault.what: fault for fault in faults})
-            answer = await fault_effects.after(faults, _answer(world, request, handler, call), stopping)
+            answer = _answer(world, request, handler, call, export_ranges)
+            answer = await fault_effects.after(faults, answer, stopping)
         return answer
 
     return endpoint
 
 
-def _answer(world: World, request: Request, handler: Handler, call: Call) -> Response:
+def _answer(world: World, request: Request, handler: Handler, call: Call, export_ranges: bool) -> Response:
     with world.lock:
         world.catch_up()
         try:
@@ -89,6 +108,9 @@ def _answer(world: World, request: Request, handler: Handler, call: Call) -> Res
             return JSONResponse({"detail": error.detail}, error.status)
         if isinstance(result, CsvFile):
             headers = {"content-disposition": f'attachment; filename="{result.name}"'}
+            if export_ranges:
+                content = "".join(result.pieces).encode()
+                return ranged(request, content, media_type="text/csv", headers=headers)
             return StreamingResponse(_locked(world, result), media_type="text/csv", headers=headers)
         return JSONResponse(result)
 

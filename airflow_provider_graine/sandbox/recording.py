@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import deque
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class ReceivedRequest:
 
     def json(self) -> Any:
         """:return: the body, decoded"""
-        return json.loads(self.body)
+        is_packed = self.headers.get("content-encoding") == "gzip"
+        return json.loads(gzip.decompress(self.body) if is_packed else self.body)
 
 
 class Recorder:

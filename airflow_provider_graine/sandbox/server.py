@@ -51,6 +51,8 @@ class Sandbox:
     :param default_concurrency: parallel calls of a batch when neither it nor its campaign says
     :param max_page: longest page of a list; a larger ``limit`` is cut without a word
     :param organization_id: the organization of the token
+    :param export_ranges: ``export.csv`` can be asked for in parts (``Range``, ``If-Range``)
+    :param gzip_requests: bodies may come with ``Content-Encoding: gzip``; else they are answered with 415
     :param record_requests: keep what was received in :attr:`requests`
     :param allow_remote: listen on an address that other machines reach
     :raises ValueError: ``host`` is not a loopback address and ``allow_remote`` is false
@@ -70,6 +72,8 @@ class Sandbox:
         default_concurrency: int = 20,
         max_page: int = 1000,
         organization_id: str = "org_sandbox",
+        export_ranges: bool = False,
+        gzip_requests: bool = False,
         record_requests: bool = True,
         allow_remote: bool = False,
     ) -> None:
@@ -78,6 +82,8 @@ class Sandbox:
         self._host = host
         self._port = port
         self._allow_remote = allow_remote
+        self._export_ranges = export_ranges
+        self._gzip_requests = gzip_requests
         self._record_requests = record_requests
         self._world = World(
             clock=Clock(speed=speed, start=start),
@@ -129,6 +135,8 @@ class Sandbox:
             hosts=None if self._allow_remote else names,
             hint={"url": self.url, "connection": self._hinted_connection()},
             stopping=stopping,
+            export_ranges=self._export_ranges,
+            gzip_requests=self._gzip_requests,
         )
         config = uvicorn.Config(
             self._recorder,

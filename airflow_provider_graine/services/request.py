@@ -27,6 +27,7 @@ class Request(Generic[T]):
     :param params: query parameters; those that are ``None`` are left out
     :param body: JSON document to send, already encoded
     :param accept: media type of the answer
+    :param headers: further headers
     :param refusals: statuses that prove that a write was not carried out
     """
 
@@ -37,6 +38,7 @@ class Request(Generic[T]):
     params: Mapping[str, str | int | bool | None] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     accept: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
     refusals: frozenset[int] = REFUSALS
 
     @property

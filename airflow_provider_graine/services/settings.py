@@ -21,6 +21,7 @@ class ServiceSettings:
     :param retries: how often a request that may be repeated is repeated; default 4
     :param allow_http: whether plain ``http://`` may be used with a host other than this machine; default no
     :param ca_bundle: file with the certificates to trust, in place of the default ones
+    :param compress_requests: whether bodies are sent with gzip; default no: not every service takes that
     :param documented_errors: error sentences the vendor documents; only these are ever quoted in a message
     """
 
@@ -30,6 +31,7 @@ class ServiceSettings:
     retries: int = 4
     allow_http: bool = False
     ca_bundle: str | None = None
+    compress_requests: bool = False
     documented_errors: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

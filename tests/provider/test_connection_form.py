@@ -27,7 +27,7 @@ def test_the_form_saved_untouched_gives_the_defaults(connection_type: dict[str, 
     untouched = {name: field["schema"].get("default") for name, field in connection_type["conn-fields"].items()}
     fields = saved(untouched)
     plain = ServiceSettings(base_url=DEFAULT_BASE_URL, token=TOKEN)
-    for name in ("base_url", "timeout", "retries", "allow_http", "ca_bundle"):
+    for name in ("base_url", "timeout", "retries", "allow_http", "ca_bundle", "compress_requests"):
         assert getattr(fields.settings, name) == getattr(plain, name)
     assert fields.organization_id is None
 
@@ -38,7 +38,13 @@ def test_a_field_that_was_emptied_has_its_default(connection_type: dict[str, Any
 
 
 def test_every_field_of_the_form_has_its_effect(connection_type: dict[str, Any]) -> None:
-    filled = {"timeout": 5, "retries": 1, "allow_http": True, "ca_bundle": "/etc/ssl/own.pem"}
+    filled = {
+        "timeout": 5,
+        "retries": 1,
+        "allow_http": True,
+        "ca_bundle": "/etc/ssl/own.pem",
+        "compress_requests": True,
+    }
     fields = saved({**filled, "organization_id": "org_1"})
     assert {name: getattr(fields.settings, name) for name in filled} == filled
     assert fields.organization_id == "org_1"
@@ -86,6 +92,7 @@ def test_airflow_3_1_is_given_the_same_fields(
         "retries": "IntegerField",
         "allow_http": "BooleanField",
         "ca_bundle": "StringField",
+        "compress_requests": "BooleanField",
     }
     for name, described in connection_type["conn-fields"].items():
         assert fields[name].label == described["label"]

@@ -12,7 +12,6 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_graine.exceptions import LandingError
-from airflow_provider_graine.results.counting import CsvRowCounter
 from airflow_provider_graine.results.landing import LandedFile, ensure_may_write, land
 from tests import servers
 
@@ -76,28 +75,26 @@ def in_blocks(content: bytes, size: int = 64 * 1024) -> Iterator[bytes]:
 @pytest.mark.parametrize("size", [0, 1000, PART - 1, PART, PART + 1, 12 * MIB])
 def test_a_file_is_landed_whole(target: Target, size: int) -> None:
     content = content_of(size)[:size] if size else b""
-    rows = CsvRowCounter()
 
-    landed = land(target.path, in_blocks(content), rows=rows, block_size=PART)
+    landed = land(target.path, in_blocks(content), block_size=PART)
 
     assert target.get() == content
-    assert landed == LandedFile(uri=target.uri, bytes=size, rows=rows.rows, sha256=hashlib.sha256(content).hexdigest())
+    assert landed == LandedFile(uri=target.uri, bytes=size, sha256=hashlib.sha256(content).hexdigest())
     assert target.objects() == [target.key]
     assert not target.path.fs.transaction.files  # fsspec would keep them for the life of the process
     assert target.unfinished() == []
 
 
-def test_rows_and_sum_of_a_compressed_file(target: Target) -> None:
+def test_the_sum_of_a_compressed_file(target: Target) -> None:
     content = content_of(12 * MIB)
 
-    landed = land(target.path, in_blocks(content), rows=CsvRowCounter(), compress="gzip")
+    landed = land(target.path, in_blocks(content), compress="gzip")
 
     stored = target.get()
     assert gzip.decompress(stored) == content
     assert landed == LandedFile(
         uri=target.uri,
         bytes=len(stored),
-        rows=12 * MIB // len(LINE),
         sha256=hashlib.sha256(stored).hexdigest(),
     )
 
@@ -164,7 +161,7 @@ def test_a_file_that_exists(target: Target) -> None:
     with pytest.raises(LandingError, match="exists already"):
         land(target.path, never())
     assert land(target.path, never(), if_exists="skip") == LandedFile(
-        uri=target.uri, bytes=len(OLD), rows=None, sha256=None, skipped=True
+        uri=target.uri, bytes=len(OLD), sha256=None, skipped=True
     )
     assert target.get() == OLD
 

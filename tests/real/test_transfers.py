@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
+import os
+import random
 import resource
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
+from airflow_provider_graine.exceptions import TaskKilledError
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sources.database import query
 from airflow_provider_graine.transfers.graine_to_object_storage import GraineToObjectStorageOperator
 from airflow_provider_graine.transfers.object_storage_to_graine import ObjectStorageToGraineOperator
 from airflow_provider_graine.transfers.sql_to_graine import SqlToGraineOperator
+from tests.exports import one_batch, statuses
 from tests.servers import PostgresServer, S3Server
 from tests.task import Task
 
@@ -173,3 +181,81 @@ def test_torn_download_leaves_nothing_in_s3(
     sandbox.clear_faults()
     (file,) = Task().run(GraineToObjectStorageOperator(**land))
     assert file["rows"] == 300
+
+
+@pytest.mark.parametrize("ranges", [False, True])
+def test_ten_torn_downloads_show_nothing_partial_in_s3(s3_server: S3Server, ranges: bool) -> None:
+    client, chance = s3_server.client(), random.Random(4)
+    root = f"torn/{'in' if ranges else 'no'}_ranges"
+
+    def sizes(prefix: str) -> set[int]:
+        found = client.list_objects_v2(Bucket=s3_server.bucket, Prefix=prefix).get("Contents", [])
+        return {each["Size"] for each in found}
+
+    whole = None
+    with one_batch(contacts=2_000, text="A" * 3_000, ranges=ranges) as (sandbox, batch_id):
+        for number in range(11):
+            if whole is not None:
+                sandbox.fault("GET /batches/{batch_id}/export.csv", "tear", fraction=chance.random())
+            seen, done = set[int](), threading.Event()
+
+            def look(prefix: str = f"{root}/{number}/", seen: set[int] = seen, done: threading.Event = done) -> None:
+                while not done.is_set():
+                    seen |= sizes(prefix)
+                    done.wait(0.01)
+
+            thread = threading.Thread(target=look)
+            thread.start()
+            try:
+                (file,) = Task(task_id="land").run(
+                    GraineToObjectStorageOperator(
+                        task_id="land",
+                        batch_ids=batch_id,
+                        path=f"s3://results_store@{s3_server.bucket}/{root}/{number}",
+                    )
+                )
+            finally:
+                done.set()
+                thread.join()
+            whole = whole or file
+            assert file["bytes"] > 10_000_000  # more than one part
+            assert file["sha256"] == whole["sha256"]
+            body = client.get_object(Bucket=s3_server.bucket, Key=f"{root}/{number}/{batch_id}.csv")["Body"].read()
+            assert hashlib.sha256(body).hexdigest() == whole["sha256"]
+            assert seen | sizes(f"{root}/{number}/") == {whole["bytes"]}
+        assert statuses(sandbox).count(206) == (10 if ranges else 0)
+        assert len(statuses(sandbox)) == 21
+    uploads = client.list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads", [])
+    assert not [each for each in uploads if each["Key"].startswith("torn/")]
+
+
+def test_a_killed_task_leaves_nothing_in_s3(s3_server: S3Server) -> None:
+    """As Airflow does it: SIGTERM, whose handler calls ``on_kill`` and lets the task go on."""
+    client = s3_server.client()
+
+    def uploads() -> list[Any]:
+        found = client.list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads", [])
+        return [each for each in found if each["Key"].startswith("killed/")]
+
+    with one_batch(contacts=6_000, text="A" * 3_000, ranges=False) as (_, batch_id):
+        operator = GraineToObjectStorageOperator(
+            task_id="land", batch_ids=batch_id, path=f"s3://results_store@{s3_server.bucket}/killed"
+        )
+
+        def kill() -> None:
+            deadline = time.monotonic() + 30
+            while not uploads():
+                assert time.monotonic() < deadline
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        handler = signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            with pytest.raises(TaskKilledError, match="no partial file was left"):
+                Task(task_id="land").run(operator)
+        finally:
+            thread.join()
+            signal.signal(signal.SIGTERM, handler)
+    assert uploads() == []
+    assert "Contents" not in client.list_objects_v2(Bucket=s3_server.bucket, Prefix="killed/")

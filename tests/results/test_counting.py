@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_graine.results.counting import CsvRowCounter, LineCounter
@@ -40,15 +40,6 @@ def count(counter: LineCounter, content: bytes, cuts: Iterable[int] = ()) -> int
     last_line_ends=st.booleans(),
     cuts=CUTS,
 )
-@example(  # Python before 3.13 writes a lone carriage return without quotes, and reads it as a line end
-    records=[["1\r2"]],
-    line_end="\n",
-    quoting=csv.QUOTE_MINIMAL,
-    delimiter=",",
-    blank_lines=0,
-    last_line_ends=True,
-    cuts=[2],
-)
 def test_csv_records_are_counted_as_the_csv_module_reads_them(
     records: list[list[str]],
     line_end: str,
@@ -58,6 +49,8 @@ def test_csv_records_are_counted_as_the_csv_module_reads_them(
     last_line_ends: bool,
     cuts: list[int],
 ) -> None:
+    if quoting != csv.QUOTE_ALL:  # Python before 3.13 writes a lone carriage return without quotes
+        records = [[value.replace("\r", "") for value in record] for record in records]
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter, lineterminator=line_end, quoting=quoting)
     for record in records:
@@ -97,7 +90,9 @@ def test_json_lines_are_counted(values: list[object], line_end: str, last_line_e
         (b'name\n"1\n2"', 1, False),
         (b'name\n"1\n""2"""\n3\n', 2, True),
         (b"\n\nname\n\n1\n\n", 1, True),
-        (b"name\r1\r2\r", 2, True),
+        (b"\r\nname\r\n\r\n1\r\n\r\n\r\n", 1, True),
+        (b'name\n"1\n\n\n2"\n\n"3"\n', 2, True),
+        (b'name,text\n1,"a\n\n\nb"\n2,\n\n3,\n', 3, True),
     ],
 )
 def test_edges_of_a_csv_file(content: bytes, rows: int, ends_whole: bool) -> None:

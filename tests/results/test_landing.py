@@ -5,6 +5,7 @@ import gc
 import gzip
 import hashlib
 import logging
+import os
 import pickle
 import resource
 import secrets
@@ -21,7 +22,6 @@ from upath import UPath
 
 from airflow_provider_graine.exceptions import ConfigurationError, LandingError
 from airflow_provider_graine.results import landing
-from airflow_provider_graine.results.counting import CsvRowCounter
 from airflow_provider_graine.results.landing import LandedFile, ensure_may_write, land, uri_of
 
 if TYPE_CHECKING:
@@ -123,24 +123,18 @@ def never() -> Iterator[bytes]:
 
 
 def test_a_file_is_landed_whole(store: Store) -> None:
-    landed = land(store.file, in_blocks(CONTENT), rows=CsvRowCounter())
+    landed = land(store.file, in_blocks(CONTENT))
 
     assert store.files() == {"calls.csv": CONTENT}
-    assert landed == LandedFile(
-        uri=uri_of(store.file), bytes=len(CONTENT), rows=1000, sha256=hashlib.sha256(CONTENT).hexdigest()
-    )
+    assert landed == LandedFile(uri=uri_of(store.file), bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
     assert pickle.loads(pickle.dumps(landed)) == landed
 
 
-def test_rows_are_not_made_up_where_nobody_counts(store: Store) -> None:
-    assert land(store.file, in_blocks(CONTENT)).rows is None
-
-
 def test_an_empty_file_is_a_file(store: Store) -> None:
-    landed = land(store.file, [], rows=CsvRowCounter())
+    landed = land(store.file, [])
 
     assert store.files() == {"calls.csv": b""}
-    assert (landed.bytes, landed.rows, landed.sha256) == (0, 0, hashlib.sha256(b"").hexdigest())
+    assert (landed.bytes, landed.sha256) == (0, hashlib.sha256(b"").hexdigest())
 
 
 def test_nothing_is_visible_before_the_end(store: Store) -> None:
@@ -185,7 +179,7 @@ def test_a_torn_source_leaves_nothing(
             yield block
 
     with pytest.raises(type(error)) as caught:
-        land(store.file, torn(), if_exists="replace", compress=compress, rows=CsvRowCounter())
+        land(store.file, torn(), if_exists="replace", compress=compress)
 
     assert caught.value is error
     assert store.files() == before
@@ -208,15 +202,12 @@ def test_a_second_interrupt_during_the_clean_up_lands_nothing(store: Store, monk
 
 
 def test_a_source_that_finds_itself_incomplete_prevents_the_file(store: Store) -> None:
-    rows = CsvRowCounter()
-
     def checked() -> Iterator[bytes]:
         yield from in_blocks(CONTENT[:-1])
-        if not rows.ends_whole:
-            raise ConnectionError("The last line is not whole.")
+        raise ConnectionError("The last line is not whole.")
 
     with pytest.raises(ConnectionError):
-        land(store.file, checked(), rows=rows)
+        land(store.file, checked())
 
     assert store.files() == {}
 
@@ -235,7 +226,7 @@ def test_a_file_that_exists_fails_before_the_source_is_touched(store: Store) -> 
 
 def test_a_file_that_exists_is_skipped(store: Store) -> None:
     store.put(OLD)
-    skipped = LandedFile(uri=uri_of(store.file), bytes=len(OLD), rows=None, sha256=None, skipped=True)
+    skipped = LandedFile(uri=uri_of(store.file), bytes=len(OLD), sha256=None, skipped=True)
 
     assert ensure_may_write(store.file, if_exists="skip") == skipped
     assert land(store.file, never(), if_exists="skip") == skipped
@@ -295,10 +286,6 @@ def test_gzip_of_equal_content_is_equal_wherever_its_blocks_are_cut(content: byt
     folder.fs.rm(folder.path, recursive=True)
 
 
-def test_rows_of_a_compressed_file_are_those_of_its_content(store: Store) -> None:
-    assert land(store.file, in_blocks(CONTENT), compress="gzip", rows=CsvRowCounter()).rows == 1000
-
-
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path) -> None:
     target = ObjectStoragePath(f"file://{tmp_path}/calls.csv")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -325,6 +312,22 @@ def test_a_rename_that_fails_leaves_nothing(tmp_path: Path) -> None:
         land(ObjectStoragePath(f"file://{tmp_path}/calls.csv"), swept_away())
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_rename_is_not_made_good_by_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over a file that is a mount point, or another user's in a folder like /tmp."""
+    (tmp_path / "calls.csv").write_bytes(OLD)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(LandingError, match="Device or resource busy"):
+        land(ObjectStoragePath(f"file://{tmp_path}/calls.csv"), in_blocks(CONTENT), if_exists="replace")
+
+    assert (tmp_path / "calls.csv").read_bytes() == OLD
+    assert [path.name for path in tmp_path.iterdir()] == ["calls.csv"]
 
 
 def test_a_path_below_a_file_is_an_error_of_the_store(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class _Extra(BaseModel):
     retries: int = Field(default=4, ge=0, le=20)
     allow_http: bool = False
     ca_bundle: str | None = None
+    compress_requests: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -60,7 +61,7 @@ def read_connection(
     :param port: where the host does not say it and it is not the scheme's own
     :param password: the token, ``gat_…``
     :param extra: ``organization_id``, ``timeout`` (seconds, 30, at most 3600), ``retries`` (4), ``allow_http``
-        (false), ``ca_bundle`` (path)
+        (false), ``ca_bundle`` (path), ``compress_requests`` (false)
     :raises ConfigurationError: when a field is missing or wrong
     """
     fields = checked(_Extra, extra, what="extra of the connection")
@@ -72,6 +73,7 @@ def read_connection(
             retries=fields.retries,
             allow_http=fields.allow_http,
             ca_bundle=fields.ca_bundle,
+            compress_requests=fields.compress_requests,
             documented_errors=DOCUMENTED_ERRORS,
         ),
         organization_id=fields.organization_id,

@@ -1,0 +1,113 @@
+"""The results of a batch as a stream of bytes, which ends in an error unless it came whole."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from airflow_provider_graine.exceptions import IncompleteResultsError, ServiceUnavailableError
+from airflow_provider_graine.results.completeness import what_is_missing
+from airflow_provider_graine.results.counting import CsvRowCounter, LineCounter
+from airflow_provider_graine.results.files import Results
+
+if TYPE_CHECKING:
+    from airflow_provider_graine.hooks.graine import GraineHook
+    from airflow_provider_graine.services.graine.received import Batch
+
+T = TypeVar("T")
+
+Kind = Literal["csv", "contacts"]
+IfIncomplete = Literal["fail", "warn"]
+
+#: How often a download that broke off is begun anew; a read changes nothing.
+_DOWNLOADS: Final = 3
+_BLOCK: Final = 2**20  # bytes
+
+log = logging.getLogger(__name__)
+
+
+class GraineResults:
+    """
+    Reads the results of batches.
+
+    :param hook: the connection
+    :param kind: ``"csv"``: the service's ``export.csv``; ``"contacts"``: JSON lines, one for each contact
+    :param include_calls: with ``"contacts"``, whether the call records come along
+    :param if_incomplete: what to do about results that look incomplete
+    """
+
+    def __init__(self, hook: GraineHook, *, kind: Kind, include_calls: bool, if_incomplete: IfIncomplete) -> None:
+        self._hook = hook
+        self._kind = kind
+        self._include_calls = include_calls
+        self._if_incomplete = if_incomplete
+
+    def take(self, batch_id: str, use: Callable[[Results], T]) -> T:
+        """
+        Hand the results to somebody; see :class:`.ResultSource`.
+
+        :param batch_id: the batch
+        :param use: what takes them
+        :return: what ``use`` returned
+        :raises IncompleteResultsError: when they came incomplete three times
+        :raises ServiceError: when they cannot be had
+        """
+        for _ in range(1, _DOWNLOADS):
+            try:
+                return self._once(batch_id, use)
+            except (ServiceUnavailableError, IncompleteResultsError) as error:
+                log.warning("%s Reading the results of batch %s from their start again", error, batch_id)
+        return self._once(batch_id, use)
+
+    def _once(self, batch_id: str, use: Callable[[Results], T]) -> T:
+        # Looked at before: what is completed now is completed in the results too.
+        batch = self._hook.get_batch(batch_id)
+        rows = CsvRowCounter() if self._kind == "csv" else LineCounter()
+        source = self._export(batch) if self._kind == "csv" else self._contacts(batch)
+        with closing(source):
+            return use(Results(batch.total_contacts, lambda: rows.rows, self._checked(_joined(source), rows, batch)))
+
+    def _checked(self, blocks: Iterator[bytes], rows: LineCounter, batch: Batch) -> Iterator[bytes]:
+        for block in blocks:
+            rows.feed(block)
+            yield block
+        if self._kind == "contacts":
+            return  # their listing has counted them
+        if missing := what_is_missing(rows, contacts=batch.total_contacts, all_done=batch.status == "completed"):
+            self._complain(f"The results of batch {batch.batch_id} {missing}.")
+
+    def _export(self, batch: Batch) -> Generator[bytes, None, None]:
+        with self._hook.export_batch(batch.batch_id) as download:
+            yield from download.blocks
+
+    def _contacts(self, batch: Batch) -> Generator[bytes, None, None]:
+        contacts = self._hook.iter_batch_contacts(
+            batch.batch_id, include_calls=self._include_calls, total=batch.total_contacts
+        )
+        try:
+            for contact in contacts:
+                yield contact.model_dump_json(exclude_unset=True).encode() + b"\n"
+        except IncompleteResultsError as error:
+            self._complain(str(error))
+
+    def _complain(self, what: str) -> None:
+        if self._if_incomplete == "fail":
+            raise IncompleteResultsError(f'{what} Nothing was landed; if_incomplete="warn" lands what came.')
+        log.warning("%s What came is landed", what)
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join what comes in small pieces to blocks that are worth handing on."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _BLOCK:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    if waiting:
+        yield b"".join(waiting)
