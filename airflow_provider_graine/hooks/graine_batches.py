@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_graine.exceptions import NotFoundError, UploadError
 from airflow_provider_graine.services.paging import pages
+from airflow_provider_graine.uploads.concurrency import share_of
 from airflow_provider_graine.uploads.identity import CHUNK_KEY, RunIdentity
+from airflow_provider_graine.uploads.in_flight import InFlight
 from airflow_provider_graine.uploads.service import PlacedBatch
 
 if TYPE_CHECKING:
     from airflow_provider_graine.contacts.chunks import Chunk
     from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.services.graine.received import Batch, Campaign
+
+_READS_AT_ONCE: Final = 4
+_LOOK: Final = 1.0  # seconds
 
 
 class GraineBatches:
@@ -64,12 +71,13 @@ class GraineBatches:
 
     @cached_property
     def limit_to_share(self) -> int | None:
-        """The author's limit, unless the campaign caps all its batches that low itself."""
+        """The upload's part of the author's limit, unless the campaign caps all its batches that low itself."""
         limit = self._options.get("concurrency_limit")
         if limit is None:
             return None
         cap = (self._campaign.metadata or {}).get("concurrency_limit") if self._campaign else None
-        return None if isinstance(cap, int) and cap <= limit else limit
+        index, of = self._identity.shard
+        return None if isinstance(cap, int) and cap <= limit else share_of(limit, index=index, of=of)
 
     def find(self) -> list[PlacedBatch]:
         """Read every batch of the campaign that is not known as another's: only the single read shows the metadata."""
@@ -77,11 +85,11 @@ class GraineBatches:
             lambda skip: self._hook.list_batches(campaign_id=self._campaign_id, skip=skip),
             key=lambda batch: batch.batch_id,
         )
-        candidates = [
-            self._hook.get_batch(row.batch_id)
-            for row in rows
+        candidates = self._read_all(
+            row.batch_id
+            for row in list(rows)
             if row.batch_id not in self._foreign and row.campaign_id in (None, self._campaign_id)
-        ]
+        )
         self._foreign |= {batch.batch_id for batch in candidates if batch.metadata and not self._is_own(batch)}
         return [
             self._placed(batch)
@@ -92,9 +100,28 @@ class GraineBatches:
     def get(self, batch_id: str) -> PlacedBatch | None:
         """Read one batch, whether listings show it or not."""
         try:
-            return self._placed(self._hook.get_batch(batch_id))
+            return self._placed(self._read(batch_id))
         except NotFoundError:
             return None
+
+    def _read_all(self, batch_ids: Iterator[str]) -> list[Batch]:
+        """Several at a time: a campaign can have thousands of batches of others."""
+        found: list[Batch] = []
+        with closing(InFlight(self._read, most=_READS_AT_ONCE)) as reads:
+            while True:
+                for batch_id in islice(batch_ids, reads.free):
+                    reads.begin(batch_id)
+                if not reads:
+                    return found
+                for _, outcome in reads.ended(_LOOK):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    found.append(outcome)
+
+    def _read(self, batch_id: str) -> Batch:
+        batch = self._hook.get_batch(batch_id)
+        self._identity.ensure_same_shards(batch.metadata, batch_id=batch_id)
+        return batch
 
     def _is_own(self, batch: Batch) -> bool:
         return self._identity.made(batch.metadata)
@@ -117,7 +144,11 @@ class GraineBatches:
                 yield f"+{digits}"
 
     def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
-        """Create a batch; everybody on it is called at once unless a start time was given."""
+        """
+        Create a batch; everybody on it is called at once unless a start time was given.
+
+        In several threads at the same time, once the hook has opened its session, which :meth:`check` does.
+        """
         options = dict(self._options)
         if concurrency_limit is not None:
             options["concurrency_limit"] = concurrency_limit

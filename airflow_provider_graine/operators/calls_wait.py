@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.services.settings import ServiceSettings
 
-_UNTIL_SIGKILL: Final = 4.0  # seconds; Airflow sends it 5 s after SIGTERM
+#: Seconds for what is done after SIGTERM; 5 s after it, Airflow sends SIGKILL.
+UNTIL_SIGKILL: Final = 4.0
 _PATIENCE: Final = 20.0
+_NOTHING_DONE: Final = "Nothing was done to the calls: they go on."
 
 
 class _Interrupted(BaseException):
@@ -191,7 +193,7 @@ class CallsWait(BaseOperator):
             except Exception as error:  # the time is over all the same
                 self.log.warning("The connection cannot be read (%s): the calls go on", type(error).__name__)
         self._treat_late_calls()
-        text = f"{message} {self._done_to_calls}"
+        text = f"{message} {self._done_to_calls or _NOTHING_DONE}"
         if self._is_execution_timeout(context, is_resumed=is_resumed):
             return AirflowTaskTimeout(text)
         return self._too_late(text)
@@ -211,7 +213,6 @@ class CallsWait(BaseOperator):
         if action != "none" and self._settings is not None:
             calls = {each: state for each, state in self._calls().items() if each not in self._treated}
         if self._settings is None or not calls:
-            self._done_to_calls = self._done_to_calls or "Nothing was done to the calls: those that began go on."
             return
         self._treated.update(calls)
         stopped = stop_calls(
@@ -237,7 +238,7 @@ class CallsWait(BaseOperator):
             return
         self._is_killed = True
         _silence_alarm()
-        self._treat_calls(self.kill_action, within=_UNTIL_SIGKILL)
+        self._treat_calls(self.kill_action, within=UNTIL_SIGKILL)
         if self._is_resting:
             raise _Interrupted
 
@@ -272,10 +273,11 @@ class CallsWait(BaseOperator):
         except BaseException as error:
             self._is_over = not isinstance(error, TaskDeferred)
             if self._is_killed:
-                self._treat_calls(self.kill_action, within=_UNTIL_SIGKILL)  # those that came about meanwhile
+                self._treat_calls(self.kill_action, within=UNTIL_SIGKILL)  # those that came about meanwhile
+                done = self._done_to_calls or _NOTHING_DONE
                 raise TaskKilledError(
-                    f"The task was stopped from outside before its calls were done. {self._done_to_calls} A retry "
-                    "looks at the same calls again."
+                    f"The task was stopped from outside before its calls were done. {done} A retry looks at the same "
+                    "calls again."
                 ) from (None if isinstance(error, _Interrupted) else error)
             if isinstance(error, AirflowTaskTimeout):
                 self._treat_late_calls()

@@ -8,16 +8,17 @@ import random
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 
 from airflow_provider_graine.exceptions import ConfigurationError, ContactsRejectedError, WaitTimeoutError
-from airflow_provider_graine.operators.calls_wait import CallsWait
-from airflow_provider_graine.triggers.graine import GraineBatchTrigger
-from airflow_provider_graine.triggers.pause import PauseTrigger
+from airflow_provider_graine.operators.calls_wait import UNTIL_SIGKILL, CallsWait
+from airflow_provider_graine.operators.shard import WHOLE_LIST, own_path, read_shard
 from airflow_provider_graine.waiting.decision import Wait, jittered
 from airflow_provider_graine.watching.clock import clock
 from airflow_provider_graine.watching.graine_stop import Action
@@ -35,6 +36,7 @@ SUMMARY_KEY: Final = "summary"
 #: XCom with the batches that a deferred task waits for: where the trigger never answers, nothing else brings them back.
 BATCH_IDS_KEY: Final = "batch_ids"
 _BLOCK: Final = 2**20
+_MOST_PARALLEL: Final = 32
 
 
 class GraineUploadOperator(CallsWait):
@@ -47,6 +49,9 @@ class GraineUploadOperator(CallsWait):
     :param campaign_id: the campaign (templated)
     :param graine_conn_id: the connection (templated); default ``graine_default``
     :param batch_size: most contacts on one batch; default 1,000. What the service takes at most is not documented
+    :param max_parallel_uploads: how many batches are created at once, 1 to 32; default 1. With more, a long list is
+        sent sooner; batches then come about, and their calls begin, in any order. The ids are returned in that of the
+        list
     :param scheduled_start: when the calls may begin, a datetime or ISO 8601 string (templated). An aware time is sent
         as UTC, a naive one as it is: the service reads it in the campaign's timezone. Default: at once
     :param concurrency_limit: most parallel calls of the whole list: it is shared out among its batches, unless the
@@ -62,12 +67,16 @@ class GraineUploadOperator(CallsWait):
         such numbers are rejected
     :param number_check: ``"possible"`` (default: country code and length are right) or ``"valid"`` (the number lies
         in an assigned range, by the metadata of the phonenumbers library)
-    :param on_invalid: ``"fail"`` (default): nothing at all is sent when one contact is rejected; ``"skip"``: the
-        others are sent
+    :param on_invalid: ``"fail"`` (default): nothing at all is sent when one contact of the whole list is rejected;
+        ``"skip"``: the others are sent
     :param rejects_path: CSV file for the rejected contacts, with reasons (templated); default: only counted
     :param suppress: who must not be called: paths of files (with or without wildcards) and queries (``SELECT …`` or
         ``WITH …``), in their first column or the one called like ``phone_column`` (templated)
     :param suppress_conn_id: connection of the queries in ``suppress`` (templated)
+    :param shard: ``[index, of]``: keep only one of ``of`` disjoint parts of the list, counted from 0, so that several
+        mapped tasks share the people of the same sources out among themselves: ``.expand(shard=[[0, 2], [1, 2]])``
+        (templated). The number alone tells which part a person is in. ``rejected.csv`` in ``rejects_path`` becomes
+        ``rejected-0-of-2.csv``. Default: the whole list
     :param resend_after: seconds for which contacts are not sent again after a send without a clear answer; default
         300. They are sent again only if a complete search of the service has not found them by then
     :param on_rerun: what a clear of this task means: ``"return"`` (default) the same batches again, and nobody is
@@ -91,7 +100,8 @@ class GraineUploadOperator(CallsWait):
     :param stalled_after: seconds without any progress, inside calling hours, after which the log warns with what the
         service says about it; default 1800; ``None``: never
     :return: the list of batch ids. The XCom ``summary`` has the counts ``read``, ``accepted``, ``rejected`` (by
-        reason) and ``batches``, and ``rejects_path`` where there is one
+        reason) and ``batches``, and ``rejects_path`` where there is one; with ``shard``, also that and ``elsewhere``,
+        the rows for the other shards: ``accepted``, ``rejected`` and ``elsewhere`` make up ``read``
     :raises ContactsRejectedError: when contacts were rejected and ``on_invalid`` is ``"fail"``
     :raises UploadError: when it is not certain that everybody is on exactly one batch
     :raises WaitError: when the calls ended in another way than completed
@@ -107,6 +117,7 @@ class GraineUploadOperator(CallsWait):
         "metadata",
         "default_region",
         "rejects_path",
+        "shard",
         "ledger_path",
         "suppress",
         "suppress_conn_id",
@@ -119,6 +130,7 @@ class GraineUploadOperator(CallsWait):
         campaign_id: str,
         graine_conn_id: str = "graine_default",
         batch_size: int = 1_000,
+        max_parallel_uploads: int = 1,
         scheduled_start: Any = None,
         concurrency_limit: int | None = None,
         max_retries_override: int | None = None,
@@ -132,6 +144,7 @@ class GraineUploadOperator(CallsWait):
         rejects_path: str | None = None,
         suppress: str | Sequence[str] | None = None,
         suppress_conn_id: str | None = None,
+        shard: Sequence[int | str] | None = None,
         resend_after: float = 300.0,
         on_rerun: Literal["return", "redial"] = "return",
         ledger_path: str | None = None,
@@ -158,6 +171,7 @@ class GraineUploadOperator(CallsWait):
         )
         self.campaign_id = campaign_id
         self.batch_size = batch_size
+        self.max_parallel_uploads = max_parallel_uploads
         self.scheduled_start = scheduled_start
         self.concurrency_limit = concurrency_limit
         self.max_retries_override = max_retries_override
@@ -171,6 +185,7 @@ class GraineUploadOperator(CallsWait):
         self.rejects_path = rejects_path
         self.suppress = suppress
         self.suppress_conn_id = suppress_conn_id
+        self.shard = shard
         self.resend_after = resend_after
         self.on_rerun = on_rerun
         self.ledger_path = ledger_path
@@ -193,6 +208,14 @@ class GraineUploadOperator(CallsWait):
     def suppression_conn_id(self) -> str | None:
         """Connection of the queries in ``suppress``."""
         return self.suppress_conn_id
+
+    @property
+    def _part(self) -> tuple[int, int]:
+        return read_shard(self.shard)
+
+    @property
+    def _rejects_path(self) -> str | None:
+        return own_path(self.rejects_path, self._part) if self.rejects_path else None
 
     @property
     def _longest_wait(self) -> float | None:
@@ -237,11 +260,13 @@ class GraineUploadOperator(CallsWait):
             context, identity, ledger_path=self.ledger_path, is_resumed=doubt_ends is not None, carried=carried
         )
         self._check_arguments()
+        identity = replace(identity, shard=self._part)
         with ContactList(
             phone_column=self.phone_column,
             name_column=self.name_column,
             default_region=self.default_region or None,
             number_check=self.number_check,
+            shard=self._part,
         ) as contacts:
             self.load(contacts, context)
             self._load_suppressions(contacts)
@@ -291,8 +316,14 @@ class GraineUploadOperator(CallsWait):
             raise ConfigurationError(
                 "batch_size must be at least 1, resend_after at least 0 and poll_interval above 0. Nothing was sent."
             )
+        if not 1 <= self.max_parallel_uploads <= _MOST_PARALLEL:
+            raise ConfigurationError(
+                f"max_parallel_uploads must be between 1 and {_MOST_PARALLEL}, not {self.max_parallel_uploads}. "
+                "Nothing was sent."
+            )
         if self._longest_wait is not None and self._longest_wait <= 0:
             raise ConfigurationError("wait_timeout must be above 0 seconds, or None. Nothing was sent.")
+        read_shard(self.shard)
         self._check_wait_arguments()
 
     def _options(self) -> dict[str, Any]:
@@ -317,11 +348,11 @@ class GraineUploadOperator(CallsWait):
                     wanted = columns.index(self.phone_column) if self.phone_column in columns else 0
                     contacts.suppress_rows(row[wanted] for row in rows)
             else:
-                for uri, file in local_files(entry):
+                for uri, file in chain.from_iterable(local_files(entry)):
                     contacts.suppress_file(file, format=guess_format(uri), origin=uri)
 
     def _write_rejects(self, contacts: ContactList) -> None:
-        if not self.rejects_path:
+        if not self._rejects_path:
             return
         from airflow.sdk import ObjectStoragePath
 
@@ -330,7 +361,7 @@ class GraineUploadOperator(CallsWait):
         with tempfile.TemporaryFile() as file:
             contacts.write_rejects(file)
             file.seek(0)
-            land(ObjectStoragePath(self.rejects_path), iter(lambda: file.read(_BLOCK), b""), if_exists="replace")
+            land(ObjectStoragePath(self._rejects_path), iter(lambda: file.read(_BLOCK), b""), if_exists="replace")
 
     def _tell(self, context: Context, screening: Screening, *, batches: int) -> None:
         summary: dict[str, Any] = {
@@ -339,16 +370,20 @@ class GraineUploadOperator(CallsWait):
             "rejected": {str(reason): number for reason, number in screening.rejected.items()},
             "batches": batches,
         }
-        if self.rejects_path:
-            summary["rejects_path"] = self.rejects_path
+        if self._part != WHOLE_LIST:
+            summary |= {"shard": list(self._part), "elsewhere": screening.elsewhere}
+        if self._rejects_path:
+            summary["rejects_path"] = self._rejects_path
         context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
 
     def _stop_on_rejects(self, screening: Screening) -> None:
         rejected = sum(screening.rejected.values())
         listed = ", ".join(f"{number} {reason}" for reason, number in screening.rejected.items())
+        shard = "" if self._part == WHOLE_LIST else "shard {} of {}".format(*self._part)
         self.log.info(
-            "Read %d contacts: %d accepted, %d rejected%s",
+            "Read %d contacts%s: %d accepted, %d rejected%s",
             screening.read,
+            f", {screening.read - screening.elsewhere} of them for {shard}" if shard else "",
             screening.accepted,
             rejected,
             f" ({listed})" if listed else "",
@@ -358,11 +393,13 @@ class GraineUploadOperator(CallsWait):
                 "%d entries of the suppression lists cannot be read as numbers and stop nobody",
                 screening.unreadable_suppressions,
             )
-        if rejected and self.on_invalid == "fail":
-            where = f"They are listed in {self.rejects_path}" if self.rejects_path else "Set rejects_path to list them"
+        if rejected + screening.rejected_elsewhere and self.on_invalid == "fail":
+            path = self._rejects_path
+            where = f"{'Those' if shard else 'They'} are listed in {path}" if path else "Set rejects_path to list them"
             raise ContactsRejectedError(
-                f"{rejected} of {screening.read} contacts were rejected: {listed}. {where}. Nothing was sent; correct "
-                'the source, or set on_invalid="skip" to call the others.'
+                f"{rejected + screening.rejected_elsewhere} of {screening.read} contacts were rejected"
+                f"{f', {rejected} of them in {shard}' if shard else ''}{f': {listed}' if listed else ''}. {where}. "
+                'Nothing was sent; correct the source, or set on_invalid="skip" to call the others.'
             )
 
     def _upload(
@@ -404,11 +441,20 @@ class GraineUploadOperator(CallsWait):
             clock=SuspendingClock(self._rest) if self.deferrable else WallClock(self._rest),
             log=logging.getLogger(self.log.name),
             doubt_ends=doubt_ends,
-            is_stopped=lambda: self._is_killed,
+            is_stopped=self._is_stopped,
+            max_parallel=self.max_parallel_uploads,
         )
         return upload.run()
 
+    def _is_stopped(self) -> bool:
+        """Tell whether the task has been killed; batches that came about since are treated as those before."""
+        if self._is_killed:
+            self._treat_calls(self.kill_action, within=UNTIL_SIGKILL)
+        return self._is_killed
+
     def _suspend(self, until: float, memory: Memory) -> NoReturn:
+        from airflow_provider_graine.triggers.pause import PauseTrigger
+
         record = None if memory.is_shared else memory.read()
         self.log.info("Giving the worker slot up for %.0f s, until the doubt is over", until - clock.wall())
         self.hook.close()
@@ -425,6 +471,7 @@ class GraineUploadOperator(CallsWait):
         raise AssertionError("defer() raises")
 
     def _wait(self, batch_ids: list[str], context: Context) -> None:
+        from airflow_provider_graine.triggers.graine import GraineBatchTrigger
         from airflow_provider_graine.watching.graine_watch import BatchWatch, decide
 
         deadline = self._deadline(context, start=clock.wall())

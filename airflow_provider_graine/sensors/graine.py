@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 from airflow.sdk import BaseSensorOperator
 
-from airflow_provider_graine.exceptions import ConfigurationError
+from airflow_provider_graine.operators.batch_ids import flat
 from airflow_provider_graine.operators.calls_wait import CallsWait
-from airflow_provider_graine.triggers.graine import GraineBatchTrigger, GraineCampaignTrigger
 from airflow_provider_graine.waiting.decision import Decision, Wait
 from airflow_provider_graine.watching.clock import clock
 
@@ -185,7 +184,7 @@ class GraineBatchSensor(_CallsEndSensor):
 
     A ``paused`` batch, and one in a state this provider does not know, keeps it waiting.
 
-    :param batch_ids: one id or a list of them (templated)
+    :param batch_ids: one id, a list of them, or the output of a mapped upload, a list of lists (templated)
     :param graine_conn_id: the connection (templated); default ``graine_default``
     :param poke_interval: seconds between looks; default 30
     :param timeout: longest wait in seconds, in every mode; default from ``[sensors] default_timeout``.
@@ -209,15 +208,12 @@ class GraineBatchSensor(_CallsEndSensor):
 
     template_fields: Sequence[str] = ("batch_ids", "graine_conn_id")
 
-    def __init__(self, *, batch_ids: str | Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, batch_ids: str | Sequence[str | Sequence[str]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.batch_ids = batch_ids
 
     def _ids(self) -> list[str]:
-        ids = [self.batch_ids] if isinstance(self.batch_ids, str) else list(self.batch_ids or [])
-        if any(not isinstance(batch_id, str) or not batch_id for batch_id in ids):
-            raise ConfigurationError("batch_ids must be an id or a list of ids. Nothing was sent.")
-        return list(dict.fromkeys(ids))
+        return flat(self.batch_ids)
 
     def _calls(self) -> Mapping[str, str]:
         return dict.fromkeys(self._ids(), "")
@@ -228,6 +224,8 @@ class GraineBatchSensor(_CallsEndSensor):
         return BatchWatch(self._ids())
 
     def _make_trigger(self, **shared: Any) -> BaseTrigger:
+        from airflow_provider_graine.triggers.graine import GraineBatchTrigger
+
         campaigns = self._watch.campaign_ids
         campaign_id = campaigns[0] if len(campaigns) == 1 else None
         return GraineBatchTrigger(batch_ids=self._ids(), campaign_id=campaign_id, **shared)
@@ -279,4 +277,6 @@ class GraineCampaignSensor(_CallsEndSensor):
         return CampaignWatch(self.campaign_id)
 
     def _make_trigger(self, **shared: Any) -> BaseTrigger:
+        from airflow_provider_graine.triggers.graine import GraineCampaignTrigger
+
         return GraineCampaignTrigger(campaign_id=self.campaign_id, **shared)

@@ -1,8 +1,27 @@
-"""Parallel calls of an upload that becomes several batches."""
+"""Parallel calls of a list that becomes several uploads, and of an upload that becomes several batches."""
 
 from __future__ import annotations
 
 from airflow_provider_graine.exceptions import ConfigurationError
+
+
+def share_of(limit: int, *, index: int, of: int) -> int:
+    """
+    Tell how much of a limit of parallel calls one shard of a list has.
+
+    :param limit: what the author set for the whole list
+    :param index: which shard, from 0
+    :param of: number of shards
+    :return: at least 1; those of all shards add up to the limit
+    :raises ConfigurationError: when there are more shards than parallel calls
+    """
+    if limit < of:
+        raise ConfigurationError(
+            f"concurrency_limit={limit} parallel calls are for the whole list, and cannot be shared out among {of} "
+            "shards; each needs at least one. Raise concurrency_limit, take fewer shards, or set "
+            "metadata.concurrency_limit on the campaign, which caps all its batches together. Nothing was sent."
+        )
+    return limit // of + (index < limit % of)
 
 
 def shared_out(limit: int, *, taken: int, batches: int) -> list[int]:
@@ -18,9 +37,9 @@ def shared_out(limit: int, *, taken: int, batches: int) -> list[int]:
     left = limit - taken
     if left < batches:
         raise ConfigurationError(
-            f"The list needs {batches} more batches and only {max(left, 0)} of concurrency_limit={limit} parallel "
-            "calls are left to share among them; each batch needs at least one. Raise batch_size or "
-            "concurrency_limit, or set metadata.concurrency_limit on the campaign, which caps all its batches "
+            f"The list needs {batches} more batches and only {max(left, 0)} of the {limit} parallel calls that "
+            "concurrency_limit gives it are left to share among them; each batch needs at least one. Raise batch_size "
+            "or concurrency_limit, or set metadata.concurrency_limit on the campaign, which caps all its batches "
             "together. Nothing more was sent."
         )
     share, more = divmod(left, batches)

@@ -8,9 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from airflow_provider_graine.exceptions import UploadError
+
 RUN_KEY: Final = "airflow_run_key"
 CHUNK_KEY: Final = "airflow_chunk"
 GENERATION_KEY: Final = "airflow_generation"
+SHARD_KEY: Final = "airflow_shard"
+SHARDS_KEY: Final = "airflow_shards"
+_MAP_INDEX_KEY: Final = "airflow_map_index"
+_WHOLE_LIST: Final = (0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +30,7 @@ class RunIdentity:
     :param map_index: index of a mapped task, ``-1`` for others
     :param generation: a number that stays the same from one try to the next unless somebody cleared the task
     :param is_for_generation: whether each generation is an upload of its own; otherwise all are one
+    :param shard: ``(index, of)``: which of several disjoint parts of the list this upload is for
     """
 
     dag_id: str
@@ -32,6 +39,7 @@ class RunIdentity:
     map_index: int = -1
     generation: int = 0
     is_for_generation: bool = False
+    shard: tuple[int, int] = (0, 1)
 
     @property
     def key(self) -> str:
@@ -54,15 +62,40 @@ class RunIdentity:
         """
         marks: dict[str, Any] = {
             RUN_KEY: self.key,
-            "airflow_dag_id": self.dag_id,
-            "airflow_run_id": self.run_id,
-            "airflow_task_id": self.task_id,
-            "airflow_map_index": self.map_index,
+            **self._task,
+            _MAP_INDEX_KEY: self.map_index,
             GENERATION_KEY: self.generation,
         }
+        if self.shard != _WHOLE_LIST:
+            marks[SHARD_KEY], marks[SHARDS_KEY] = self.shard
         if chunk is not None:
             marks[CHUNK_KEY] = chunk
         return {**(metadata or {}), **marks}
+
+    @property
+    def _task(self) -> dict[str, str]:
+        return {"airflow_dag_id": self.dag_id, "airflow_run_id": self.run_id, "airflow_task_id": self.task_id}
+
+    def ensure_same_shards(self, metadata: Mapping[str, Any] | None, *, batch_id: str) -> None:
+        """
+        Make sure that a batch does not tell of another way to share this run's list out among mapped tasks.
+
+        :param metadata: the batch's, as the service returns it
+        :param batch_id: what to call it
+        :raises UploadError: when it does: somebody could be in two parts, or in none
+        """
+        if not metadata or any(metadata.get(key) != value for key, value in self._task.items()):
+            return
+        shard = metadata.get(SHARD_KEY, _WHOLE_LIST[0]), metadata.get(SHARDS_KEY, _WHOLE_LIST[1])
+        map_index = metadata.get(_MAP_INDEX_KEY, -1)
+        is_same_task, is_same_shard = map_index == self.map_index, shard == self.shard
+        if shard[1] == self.shard[1] and (shard == _WHOLE_LIST or is_same_task == is_same_shard):
+            return
+        raise UploadError(
+            f"Batch {batch_id} of this run was made from {_part(shard)} by {_task(map_index)}, and "
+            f"{_task(self.map_index)} is now for {_part(self.shard)}: somebody could be called twice, or not at all. "
+            "Nothing more was sent. Set shard back to what it was when the run began, or start a new run."
+        )
 
     def made(self, metadata: Mapping[str, Any] | None) -> bool:
         """
@@ -73,3 +106,11 @@ class RunIdentity:
         if not metadata or metadata.get(RUN_KEY) != self.key:
             return False
         return not self.is_for_generation or metadata.get(GENERATION_KEY) in (None, self.generation)
+
+
+def _part(shard: tuple[int, int]) -> str:
+    return "the whole list" if shard == _WHOLE_LIST else f"shard {shard[0]} of {shard[1]}"
+
+
+def _task(map_index: int) -> str:
+    return f"mapped task {map_index}" if map_index >= 0 else "the task"

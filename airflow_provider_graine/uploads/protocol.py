@@ -4,20 +4,33 @@ How a list of contacts gets onto batches without anybody being on two.
 Creating a batch dials at once and cannot be repeated safely. So every batch carries the identity of its upload and the
 fingerprint of its contacts; the intent to send is remembered before the send and the answer after it; and the service
 itself is asked whenever anything is in doubt. ``docs/protocol.md`` has the states and the reason of each step.
+
+Several requests may be in flight; what is decided and what is remembered is so in one thread.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Final
 
 from airflow_provider_graine.contacts.chunks import Chunk
 from airflow_provider_graine.contacts.contact_list import ContactList
-from airflow_provider_graine.exceptions import ServiceError, TaskKilledError, UnclearOutcomeError, UploadError
+from airflow_provider_graine.exceptions import (
+    CallingError,
+    ServiceError,
+    TaskKilledError,
+    UnclearOutcomeError,
+    UploadError,
+)
 from airflow_provider_graine.uploads.concurrency import shared_out
+from airflow_provider_graine.uploads.in_flight import InFlight
+from airflow_provider_graine.uploads.progress import Progress
 from airflow_provider_graine.uploads.record import Memory, Record, short
 from airflow_provider_graine.uploads.search import Search
 from airflow_provider_graine.uploads.service import BatchService, Clock, PlacedBatch, SuspendedError
@@ -26,6 +39,10 @@ _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
 _MOST_SENDS: Final = 3
 _TOO_LARGE: Final = 413
+#: Seconds between two looks at whether the task has been stopped, while requests are in flight.
+_LOOK: Final = 0.2
+#: Seconds for which answers are awaited when this try is broken off.
+_GRACE: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +50,8 @@ class Uploaded:
     """
     Where the people of a list are now.
 
-    :param batches: every batch of this upload, in the order of the list; where the list has changed or had to be cut
-        in another way, in that of their creation
+    :param batches: every batch of this upload, in the order of the list as it is now: by the first of its people who
+        is on it; last, in the order of their creation, those of which nobody is any more
     :param created: how many of them this try created
     :param vanished: people on batches of earlier tries who are no longer in the source
     """
@@ -44,8 +61,23 @@ class Uploaded:
     vanished: int = 0
 
 
+@dataclass(eq=False)
+class _Sending:
+    """
+    A chunk that is to be sent.
+
+    :param chunk: the contacts
+    :param limit: the batch's share of the parallel calls
+    :param sends: how often it was sent so far
+    """
+
+    chunk: Chunk
+    limit: int | None
+    sends: int = 0
+
+
 class _StoodStillError(Exception):
-    """Too long has passed since the last send for what was found before it to be all there is."""
+    """What was found before the last send may not, or does not any more, be all there is."""
 
 
 class _TooLargeError(Exception):
@@ -66,7 +98,10 @@ class Upload:
     :param log: where to tell what is done and why
     :param doubt_ends: when a doubt that an earlier part of this try had is over, in seconds since the epoch; ``None``
         where this try begins
-    :param is_stopped: asked before each send whether the task has been stopped from outside
+    :param is_stopped: asked before each send, and every now and then while requests are in flight, whether the task
+        has been stopped from outside
+    :param max_parallel: how many create requests are in flight at once
+    :param in_flight: what keeps them there
     """
 
     def __init__(
@@ -82,6 +117,8 @@ class Upload:
         log: logging.Logger,
         doubt_ends: float | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
+        max_parallel: int = 1,
+        in_flight: Callable[..., InFlight[_Sending, PlacedBatch]] = InFlight,
     ) -> None:
         self._service = service
         self._contacts = contacts
@@ -93,19 +130,29 @@ class Upload:
         self._log = log
         self._doubt_ends = doubt_ends
         self._is_stopped = is_stopped
+        self._max_parallel = max_parallel
+        self._in_flight = in_flight
         self._search = Search(service=service, contacts=contacts, batch_size=batch_size, log=log)
         self._record = Record()
+        self._remembered: Record | None = None
         self._left = contacts.remaining()
         self._created = 0
-        self._order: dict[str, int] = {}
+        self._answered: dict[str, PlacedBatch] = {}
         self._placed: dict[str, PlacedBatch] = {}
+        self._first_rows: dict[str, int] = {}
+        self._sent: list[tuple[int, int]] = []
         self._vanished = 0
         self._last_send = 0.0
 
     @property
     def known(self) -> dict[str, str]:
-        """The batches of this upload that are known by now, with the last known state of each (empty: not known)."""
-        return {**dict.fromkeys(self._record.batches, ""), **{b.batch_id: b.status for b in self._placed.values()}}
+        """
+        The batches of this upload that are known by now, with the last known state of each (empty: not known).
+
+        Also in a signal handler: what has been answered counts, whether this try has come to look at it or not.
+        """
+        seen = {**self._answered, **self._placed}
+        return {**dict.fromkeys(self._record.batches, ""), **{b.batch_id: b.status for b in seen.values()}}
 
     def run(self) -> Uploaded:
         """
@@ -128,9 +175,7 @@ class Upload:
                 len(self._placed),
             )
             raise
-        batches = list(self._placed.values())
-        if all(_name(batch) in self._order for batch in batches):
-            batches.sort(key=lambda batch: self._order[_name(batch)])
+        batches = sorted(self._placed.values(), key=lambda batch: self._first_rows.get(batch.batch_id, math.inf))
         return Uploaded(batches=batches, created=self._created, vanished=self._vanished)
 
     def _place_everybody(self) -> None:
@@ -142,7 +187,7 @@ class Upload:
             except _TooLargeError:
                 self._log.warning("Going on with smaller batches: %d contacts at most", self._record.batch_size)
             except _StoodStillError:
-                self._log.warning("This try stood still for so long that a later one may have sent: looking again")
+                self._log.warning("Batches of this run may have come about without this try: looking again")
             else:
                 return
 
@@ -170,7 +215,9 @@ class Upload:
         if record is None and not self._left:
             return  # there may be more than was waited for; the next try is not to take this for all there is
         known = record or Record()
-        self._remember(replace(known, intents={}, batches={**known.batches, **{b.batch_id: _name(b) for b in placed}}))
+        batches = {**known.batches, **{batch.batch_id: _name(batch) for batch in placed}}
+        self._record = replace(known, intents={}, batches=batches)
+        self._remember()
 
     def _wait_for_doubts(self, record: Record | None) -> list[PlacedBatch]:
         """
@@ -235,11 +282,11 @@ class Upload:
     def _exclude(self, unread: dict[str, PlacedBatch]) -> None:
         spans = []
         for chunk in self._contacts.chunks(self._batch_size, everybody=True):
-            name = short(chunk.fingerprint)
-            self._order[name] = chunk.index
-            if (batch := unread.pop(name, None)) is not None:
-                self._check_total(batch, chunk)
+            if (batch := unread.pop(short(chunk.fingerprint), None)) is not None:
+                if (wrong := _wrong_total(batch, chunk)) is not None:
+                    raise wrong
                 spans.append(chunk.span)
+                self._first_rows[batch.batch_id] = chunk.span[0]
         self._contacts.exclude_chunks(spans)
         for batch in unread.values():
             people = list(self._service.people(batch.batch_id))
@@ -248,6 +295,8 @@ class Upload:
                     f"The service lists {len(people)} of the {batch.total} people on batch {batch.batch_id}, so nobody "
                     "can tell whom to leave out. Nothing more was sent; a retry reads them again."
                 )
+            if (first_row := self._contacts.first_row(people)) is not None:
+                self._first_rows[batch.batch_id] = first_row
             self._vanished += self._contacts.vanished(people)
             self._contacts.exclude(people)
         if unread:
@@ -264,103 +313,218 @@ class Upload:
         if not self._left:
             return
         self._service.check()
-        limits = self._limits(math.ceil(self._left / size))
-        sent: list[tuple[int, int]] = []
+        batches = math.ceil(self._left / size)
+        limits = self._limits(batches)
+        self._progress = Progress(self._log, batches=batches, contacts=self._left)
+        self._sent = []
+        pairs = zip(self._contacts.chunks(size), limits, strict=True)
+        planned: Iterator[_Sending] = (_Sending(chunk, limit) for chunk, limit in pairs)
         try:
-            for chunk in self._contacts.chunks(size):
-                self._make_sure_of_not_having_stood_still()
-                batch = self._send(chunk, next(limits))
-                self._placed[batch.batch_id] = batch
-                self._check_total(batch, chunk)
-                sent.append(chunk.span)
-                self._left -= chunk.size
+            while doubtful := self._send_until_in_doubt(planned):
+                planned = chain(self._find_again(doubtful), planned)
         finally:
-            self._contacts.exclude_chunks(sent)
+            self._contacts.exclude_chunks(self._sent)
 
-    def _limits(self, batches: int) -> Iterator[int | None]:
+    def _limits(self, batches: int) -> list[int] | list[None]:
         limit = self._service.limit_to_share
         if limit is None:
-            return iter([None] * batches)
+            return [None] * batches
         taken = sum(batch.concurrency_limit or 0 for batch in self._placed.values())
-        return iter(shared_out(limit, taken=taken, batches=batches))
+        return shared_out(limit, taken=taken, batches=batches)
 
-    def _send(self, chunk: Chunk, limit: int | None) -> PlacedBatch:
-        for _ in range(_MOST_SENDS):
-            self._intend(chunk)
+    def _send_until_in_doubt(self, planned: Iterator[_Sending]) -> list[tuple[_Sending, UnclearOutcomeError]]:
+        """
+        Keep requests in flight until all is placed, or something went wrong and those in flight have ended.
+
+        What was answered and what is to be sent next is remembered in one go.
+
+        :return: what was sent without a clear answer
+        """
+        doubtful: list[tuple[_Sending, UnclearOutcomeError]] = []
+        failures: list[BaseException] = []
+        going: deque[_Sending] = deque()
+        with closing(self._in_flight(self._create, most=self._max_parallel)) as in_flight:
             try:
-                batch = self._service.create(chunk, concurrency_limit=limit)
-                self._log.info("Created batch %s with %d contacts", batch.batch_id, chunk.size)
-            except UnclearOutcomeError as unclear:
-                found = self._find_again(chunk, unclear)
-                if found is None:
-                    self._remember(self._record.settled(chunk.fingerprint, batch_id=None))
-                    if _is_too_large(chunk, unclear):
-                        raise _TooLargeError from unclear
-                    continue
-                batch = found
-            except ServiceError:
-                self._remember(self._record.settled(chunk.fingerprint, batch_id=None))
+                while True:
+                    if not doubtful and not failures:
+                        going.extend(islice(planned, in_flight.free))
+                    for sending in going:
+                        self._record = self._record.intending(sending.chunk.fingerprint, at=self._clock.now())
+                    self._remember()
+                    if (objection := self._objection_to(going)) is not None:
+                        failures.append(objection)
+                        self._take_back(going)
+                    while going:
+                        in_flight.begin(going.popleft())
+                    if not in_flight:
+                        break
+                    for sending, outcome in in_flight.ended(_LOOK):
+                        self._note(sending, outcome, doubtful, failures)
+                self._remember()
+            except BaseException:
+                self._take_back(going)
+                self._bring_in(in_flight)
                 raise
-            self._created += 1
-            self._remember(self._record.settled(chunk.fingerprint, batch_id=batch.batch_id))
-            return batch
-        raise UploadError(
-            f"A batch of {chunk.size} contacts got no clear answer {_MOST_SENDS} times and was not found on the "
-            "service after any of them: as far as the service tells, its contacts are not called. Find out what is "
-            "wrong with the service, then retry: the retry searches again before it sends."
-        )
+        self._raise_the_worst(failures)
+        return doubtful
 
-    def _make_sure_of_not_having_stood_still(self) -> None:
-        """Where no later try can say that it has taken over: one that did so has waited for resend_after first."""
-        now = self._clock.now()
-        if not self._memory.is_shared and now - self._last_send > self._resend_after:
-            raise _StoodStillError
-        self._last_send = now
+    def _create(self, sending: _Sending) -> PlacedBatch:
+        """Send one request; in a thread of its own."""
+        sending.sends += 1
+        batch = self._service.create(sending.chunk, concurrency_limit=sending.limit)
+        self._answered[batch.batch_id] = batch
+        return batch
 
-    def _intend(self, chunk: Chunk) -> None:
+    def _take_back(self, going: deque[_Sending]) -> None:
+        """Give up the intent to send what has not gone yet."""
+        while going:
+            self._record = self._record.settled(going.popleft().chunk.fingerprint, batch_id=None)
+
+    def _objection_to(self, going: Collection[_Sending]) -> Exception | None:
         """
-        Remember the intent, then make sure that the batch is wanted still.
+        Tell why nothing more may be sent, if so; asked when the intents are remembered.
 
-        No later try has taken over (it would have to know of the intent), and nobody has stopped this one.
+        A later try that has taken over without being seen here would have to know of them. Where it cannot say so, it
+        has waited for ``resend_after`` before.
         """
-        self._remember(self._record.intending(chunk.fingerprint, at=self._clock.now()))
-        if self._memory.is_taken_over():
-            self._remember(self._record.settled(chunk.fingerprint, batch_id=None))
-            raise UploadError(
-                "A later try of this task has taken over; this one sends nothing more. Nothing is wrong with the "
-                "upload: look at the later try. If there is none, because the run was deleted and made anew, move "
-                "the ledger of the old run away."
-            )
+        if going:
+            now = self._clock.now()
+            if not self._memory.is_shared and now - self._last_send > self._resend_after:
+                return _StoodStillError()
+            self._last_send = now
+            if self._memory.is_taken_over():
+                return UploadError(
+                    "A later try of this task has taken over; this one sends nothing more. Nothing is wrong with the "
+                    "upload: look at the later try. If there is none, because the run was deleted and made anew, move "
+                    "the ledger of the old run away."
+                )
         if self._is_stopped():
-            self._remember(self._record.settled(chunk.fingerprint, batch_id=None))
-            raise TaskKilledError("The task was stopped from outside; nothing more is sent.")
-
-    def _find_again(self, chunk: Chunk, unclear: UnclearOutcomeError) -> PlacedBatch | None:
-        """Look for a batch whose creation got no clear answer, until it is found or the time for doubt is over."""
-        given_up = self._clock.now()
-        record = self._record.intending(chunk.fingerprint, at=given_up)
-        self._remember(replace(record, batch_size=chunk.size // 2) if _is_too_large(chunk, unclear) else record)
-        self._log.warning("%s Searching the service for the batch", unclear)
-        self._search.expect(chunk)
-        for batch in self._wait_for_doubts(self._record):
-            if _name(batch) == short(chunk.fingerprint):
-                self._log.info("Found it: batch %s was created; nothing is sent again", batch.batch_id)
-                return batch
-        self._log.warning(
-            "A complete search did not find it %.0f s after the send: it was not created", self._clock.now() - given_up
-        )
+            return TaskKilledError("The task was stopped from outside; nothing more is sent.")
         return None
 
-    def _remember(self, record: Record) -> None:
-        self._memory.write(record)
-        self._record = record
+    def _note(
+        self,
+        sending: _Sending,
+        outcome: PlacedBatch | BaseException,
+        doubtful: list[tuple[_Sending, UnclearOutcomeError]],
+        failures: list[BaseException],
+    ) -> None:
+        """Note what became of a request."""
+        chunk = sending.chunk
+        if isinstance(outcome, PlacedBatch):
+            self._log.info("Created batch %s with %d contacts", outcome.batch_id, chunk.size)
+            if (wrong := self._place(outcome, chunk)) is not None:
+                failures.append(wrong)
+        elif isinstance(outcome, UnclearOutcomeError):
+            self._record = self._record.intending(chunk.fingerprint, at=self._clock.now())
+            if _is_too_large(chunk, outcome):
+                size = min(self._record.batch_size or chunk.size, chunk.size // 2)
+                self._record = replace(self._record, batch_size=size)
+            doubtful.append((sending, outcome))
+        else:
+            if isinstance(outcome, ServiceError):
+                self._record = self._record.settled(chunk.fingerprint, batch_id=None)
+            failures.append(outcome)
 
-    def _check_total(self, batch: PlacedBatch, chunk: Chunk) -> None:
-        if batch.total is not None and batch.total != chunk.size:
-            raise UploadError(
-                f"Batch {batch.batch_id} holds {batch.total} contacts where {chunk.size} were sent. It is running "
-                "with those it holds; nothing was sent again. Compare its contacts with the source, then decide."
+    def _place(self, batch: PlacedBatch, chunk: Chunk) -> UploadError | None:
+        """Take note of a batch that was created; returns what is wrong with it."""
+        self._record = self._record.settled(chunk.fingerprint, batch_id=batch.batch_id)
+        self._placed[batch.batch_id] = batch
+        self._answered.pop(batch.batch_id, None)
+        self._first_rows[batch.batch_id] = chunk.span[0]
+        self._created += 1
+        if (wrong := _wrong_total(batch, chunk)) is not None:
+            return wrong
+        self._sent.append(chunk.span)
+        self._left -= chunk.size
+        self._progress.add(contacts=chunk.size)
+        return None
+
+    def _bring_in(self, in_flight: InFlight[_Sending, PlacedBatch]) -> None:
+        """
+        Remember what is answered within a short time, because this try is being broken off.
+
+        What is not answered by then stays an intent, for the next try to find.
+        """
+        until = self._clock.now() + _GRACE
+        while in_flight and (left := until - self._clock.now()) > 0:
+            for sending, outcome in in_flight.ended(left):
+                self._note(sending, outcome, [], [])
+        for batch in list(self._answered.values()):
+            self._record = self._record.settled(batch.chunk or "", batch_id=batch.batch_id)
+        with suppress(Exception):  # it is the other error that counts
+            self._remember()
+
+    def _find_again(self, doubtful: list[tuple[_Sending, UnclearOutcomeError]]) -> list[_Sending]:
+        """
+        Look for batches whose creation got no clear answer, until they are found or the time for doubt is over.
+
+        :return: what was not created
+        """
+        given_up = self._clock.now()
+        for sending, unclear in doubtful:
+            self._log.warning("%s Searching the service for the batch", unclear)
+            self._search.expect(sending.chunk)
+        placed = self._wait_for_doubts(self._record)
+        found = {_name(batch): batch for batch in reversed(placed)}
+        failures: list[BaseException] = []
+        missing = []
+        for sending, unclear in doubtful:
+            chunk = sending.chunk
+            if (batch := found.get(short(chunk.fingerprint))) is not None:
+                self._log.info("Found it: batch %s was created; nothing is sent again", batch.batch_id)
+                if (wrong := self._place(batch, chunk)) is not None:
+                    failures.append(wrong)
+                continue
+            self._log.warning(
+                "A complete search did not find it %.0f s after the send: it was not created",
+                self._clock.now() - given_up,
             )
+            self._record = self._record.settled(chunk.fingerprint, batch_id=None)
+            missing.append(sending)
+            if _is_too_large(chunk, unclear):
+                failures.append(_TooLargeError())
+            elif sending.sends >= _MOST_SENDS:
+                failures.append(_never_created(sending))
+        self._remember()
+        if any(batch.batch_id not in self._placed for batch in placed):
+            failures.append(_StoodStillError())
+        self._raise_the_worst(failures)
+        self._last_send = self._clock.now()
+        return missing
+
+    def _raise_the_worst(self, failures: list[BaseException]) -> None:
+        """Raise the first of those that end this try, else the first of those after which it looks again."""
+        failures = sorted(failures, key=lambda failure: isinstance(failure, (_StoodStillError, _TooLargeError)))
+        told = {str(failure) for failure in failures[:1]}
+        for failure in failures[1:]:
+            if isinstance(failure, CallingError) and str(failure) not in told:
+                told.add(str(failure))
+                self._log.error("%s", failure)
+        if failures:
+            raise failures[0]
+
+    def _remember(self) -> None:
+        if self._record is not self._remembered:
+            self._memory.write(self._record)
+            self._remembered = self._record
+
+
+def _never_created(sending: _Sending) -> UploadError:
+    return UploadError(
+        f"A batch of {sending.chunk.size} contacts got no clear answer {sending.sends} times and was not found on the "
+        "service after any of them: as far as the service tells, its contacts are not called. Find out what is wrong "
+        "with the service, then retry: the retry searches again before it sends."
+    )
+
+
+def _wrong_total(batch: PlacedBatch, chunk: Chunk) -> UploadError | None:
+    if batch.total is None or batch.total == chunk.size:
+        return None
+    return UploadError(
+        f"Batch {batch.batch_id} holds {batch.total} contacts where {chunk.size} were sent. It is running with those "
+        "it holds; nothing was sent again. Compare its contacts with the source, then decide."
+    )
 
 
 def _name(batch: PlacedBatch) -> str:

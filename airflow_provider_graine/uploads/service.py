@@ -70,7 +70,7 @@ class BatchService(Protocol):
 
     def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
         """
-        Create a batch; the people on it may be called at once.
+        Create a batch; the people on it may be called at once. Is called in several threads at the same time.
 
         :param chunk: the contacts
         :param concurrency_limit: the batch's share of the parallel calls, or ``None`` for the author's own setting

@@ -19,7 +19,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from airflow_provider_graine.exceptions import ServiceError, UnclearOutcomeError
-from airflow_provider_graine.waiting.decision import FAILED, SUCCEEDED
+from airflow_provider_graine.waiting.progress import FAILED, SUCCEEDED
 
 if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook

@@ -64,7 +64,7 @@ REMEMBERED = {
     "between intent and create": Step(wire="airflow", at=is_intent, nth=2, when="after"),
     "between answer and record": Step(wire="airflow", at=is_batches, nth=2, lost=True),
     "half of the record written": Step(wire="airflow", at=is_batches, nth=2, when="after"),
-    "between two chunks": Step(wire="airflow", at=is_record, nth=2, when="after"),
+    "after the last record": Step(wire="airflow", at=is_record, when="after"),
 }
 
 MODES = ["sync", "deferrable"]

@@ -207,7 +207,7 @@ def test_log_of_a_reconciled_upload_reads_well() -> None:
     ]
     nine = people(*range(9))
     attempt(world, 2, nine)
-    die_at(world, "before the answer")
+    die_at(world, "sent")
     attempt(world, 3, nine)
     world.said.clear()
     attempt(world, 4, nine)

@@ -14,6 +14,7 @@ NUMBERS = st.lists(st.integers(0, 20), max_size=6, unique=True)
 ACTIONS = st.lists(
     st.tuples(st.just("exclude"), NUMBERS)
     | st.tuples(st.just("vanished"), NUMBERS)
+    | st.tuples(st.just("first row"), NUMBERS)
     | st.tuples(st.just("send"), st.integers(1, 5))
     | st.tuples(st.just("everybody"), st.integers(1, 5)),
     min_size=4,
@@ -29,6 +30,8 @@ def act(contacts: Any, action: str, argument: Any) -> Any:
             seen: Any = contacts.exclude(numbers)
         case "vanished":
             seen = contacts.vanished(numbers)
+        case "first row":
+            seen = contacts.first_row(numbers)
         case "everybody":
             seen = list(contacts.chunks(argument, everybody=True))
         case _:

@@ -59,6 +59,7 @@ class Plan:
     pause: float = 0.0
     patience: float | None = None
     forgets: bool = False
+    max_parallel: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,7 @@ FATES = st.builds(
     ),
     late=st.sampled_from([0.0, 40.0, LONGEST_LATE]),
     lag=st.sampled_from([0.0, 3.0, 60.0, LONGEST_LAG]),
+    takes=st.sampled_from([1.0, 0.2, 5.0, 20.0]),
 )
 PLANS = st.builds(
     Plan,
@@ -103,6 +105,7 @@ PLANS = st.builds(
     pause=st.sampled_from([0.0, 10.0, 120.0, 400.0]),
     patience=st.sampled_from([None, 15.0]),
     forgets=st.sampled_from([False, False, True]),
+    max_parallel=st.sampled_from([1, 2, 8]),
 )
 SCHEDULES = st.builds(
     Schedule,
@@ -168,6 +171,7 @@ class Story:
             memory=self.schedule.memory,
             patience=plan.patience,
             forgets=plan.forgets and self.schedule.memory != "none",
+            max_parallel=plan.max_parallel,
         ).attempt(self.world)
         if not self.world.state and not self.world.ledger:
             self.world.has_forgotten = True  # it died before it could note even that nothing was sent
@@ -184,7 +188,7 @@ class Story:
         self.world.pass_time(1.0)
         ended: Any = None
         for _ in range(3):
-            ended = self.attempt(Plan())
+            ended = self.attempt(Plan(max_parallel=self.schedule.plans[-1].max_parallel))
             if isinstance(ended, Uploaded):
                 return ended
         assert isinstance(ended, CallingError), ended
@@ -217,6 +221,7 @@ def test_everybody_is_on_exactly_one_batch_whatever_happens(schedule: Schedule) 
     uploaded = story.calm_down()
     story.judge()
     event(f"succeeds in the end: {uploaded is not None}")
+    event(f"most in flight: {story.world.most_at_once}")
     if uploaded is None:
         return
 

@@ -47,14 +47,18 @@ def is_sending(strand: Strand, begun: set[int]) -> bool:
     ),
     memory=st.sampled_from(["state", "state and ledger"]),
     changed=st.booleans(),
+    max_parallel=st.sampled_from([1, 2, 8]),
 )
 @settings(max_examples=150, derandomize=True, database=None)
 def test_no_chunk_is_sent_by_two_tries(
-    turns: list[tuple[int, int]], fates: list[Fate], memory: str, changed: bool
+    turns: list[tuple[int, int]], fates: list[Fate], memory: str, changed: bool, max_parallel: int
 ) -> None:
     world = World(fates=fates, standstill=60.0)
     lists = [CONTACTS, CONTACTS[::-1] if changed else CONTACTS, CONTACTS]
-    tries = [Try(number=number, contacts=lists[number - 1], memory=memory) for number in (1, 2, 3)]
+    tries = [
+        Try(number=number, contacts=lists[number - 1], memory=memory, batch_size=2, max_parallel=max_parallel)
+        for number in (1, 2, 3)
+    ]
     with strands(*[lambda each=each: each.attempt(world) for each in tries]) as live:
         begun: set[int] = set()
         since: dict[int, float] = {}
@@ -76,7 +80,7 @@ def test_no_chunk_is_sent_by_two_tries(
     for end in ends:
         event(f"ends: {type(end).__name__}")
     assert not world.wrong, world.wrong
-    last = Try(number=4, contacts=CONTACTS, memory=memory).attempt(world)
+    last = Try(number=4, contacts=CONTACTS, memory=memory, batch_size=2).attempt(world)
     assert isinstance(last, Uploaded)
     assert sorted(world.dialled) == sorted(number for number, _ in CONTACTS)
     assert not world.wrong, world.wrong

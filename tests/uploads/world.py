@@ -16,8 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +71,11 @@ class PlainList:
 
     def exclude_chunks(self, spans: Iterable[tuple[int, int]]) -> None:
         for first, last in spans:
-            self._excluded |= {number for number, _ in self._contacts[first - 1 : last]}
+            self._excluded |= {number for number, _ in self._contacts[first : last + 1]}
+
+    def first_row(self, phone_numbers: Iterable[str]) -> int | None:
+        known = set(phone_numbers)
+        return next((row for row, (number, _) in enumerate(self._contacts) if number in known), None)
 
     def vanished(self, phone_numbers: Iterable[str]) -> int:
         return len(set(phone_numbers) - {number for number, _ in self._contacts})
@@ -77,7 +83,7 @@ class PlainList:
     def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
         rows = [
             (number, json.dumps(contact(number, name), separators=(",", ":")), row)
-            for row, (number, name) in enumerate(self._contacts, 1)
+            for row, (number, name) in enumerate(self._contacts)
             if everybody or number not in self._excluded
         ]
         return (self._chunk(start // size, rows[start : start + size]) for start in range(0, len(rows), size))
@@ -102,11 +108,13 @@ class Fate:
         ``refused``, ``unknown`` (404), ``not sent``, ``partial``, ``empty`` (nobody is stored), ``too large`` (413)
     :param late: seconds from giving up to storing
     :param lag: seconds for which listings do not show the batch
+    :param takes: seconds until it is answered
     """
 
     what: str = "answered"
     late: float = 0.0
     lag: float = 0.0
+    takes: float = 1.0
 
 
 @dataclass(kw_only=True)
@@ -127,6 +135,21 @@ class Send:
     numbers: set[str]
     at: float
     was_stored: bool = False
+
+
+@dataclass(kw_only=True)
+class Answer:
+    """
+    What is coming back for a create.
+
+    :param at: when
+    :param outcome: the batch, or what is raised
+    :param send: the send, which is clear with a batch
+    """
+
+    at: float
+    outcome: PlacedBatch | CallingError
+    send: Send | None = None
 
 
 @dataclass(kw_only=True)
@@ -165,12 +188,27 @@ class World:
     state: dict[str, Any] = field(default_factory=dict)
     ledger: dict[str, Any] = field(default_factory=dict)
     on_step: Callable[[str], None] = lambda name: None
+    most_at_once: int = 0
+    _dead: dict[int, BaseException] = field(default_factory=dict)
     _coming: list[tuple[float, Stored, Send]] = field(default_factory=list)
 
     def step(self, name: str) -> None:
         """A point at which a process may die or be stopped."""
+        self.die_if_dead()
         self.steps.append(name)
-        self.on_step(name)
+        try:
+            self.on_step(name)
+        except BaseException as end:
+            self._dead[threading.get_ident()] = end
+            raise
+
+    def begin_process(self) -> None:
+        self._dead.pop(threading.get_ident(), None)
+
+    def die_if_dead(self) -> None:
+        """Who was killed does nothing more, whatever it tries on its way out."""
+        if (end := self._dead.get(threading.get_ident())) is not None:
+            raise end
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -207,6 +245,8 @@ class Service:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        #: What is on its way back, by the chunk.
+        self.answers: dict[str, Answer] = {}
 
     @property
     def limit_to_share(self) -> int | None:
@@ -234,6 +274,14 @@ class Service:
             return next(list(batch.numbers) for batch in self._world.batches if batch.batch_id == batch_id)
 
     def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
+        """Give the answer that has come; see :class:`SimulatedFlight`."""
+        answer = self.answers.pop(chunk.fingerprint)
+        if isinstance(answer.outcome, CallingError):
+            raise answer.outcome
+        return answer.outcome
+
+    def send(self, chunk: Chunk, *, concurrency_limit: int | None) -> None:
+        """Let a request reach the service; its answer is on its way from then on."""
         world = self._world
         numbers = chunk.phone_numbers()
         fate = world.fates[world.creates] if world.creates < len(world.fates) else Fate()
@@ -243,12 +291,14 @@ class Service:
             if not send.was_stored and send.numbers & set(numbers) and is_in_doubt:
                 world.wrong.append(f"sent again {world.now - send.at:.0f} s after an unclear send")
         world.step("before the send")
-        if fate.what == "not sent":
-            raise ServiceUnavailableError("The service cannot be reached. Nothing was sent.")
-        if fate.what == "refused":
-            raise AuthenticationError("The token is not accepted.", status_code=401)
-        if fate.what == "unknown":
-            raise NotFoundError("There is no such campaign.", status_code=404)
+        outcomes: dict[str, CallingError] = {
+            "not sent": ServiceUnavailableError("The service cannot be reached. Nothing was sent."),
+            "refused": AuthenticationError("The token is not accepted.", status_code=401),
+            "unknown": NotFoundError("There is no such campaign.", status_code=404),
+        }
+        if fate.what in outcomes:
+            self.answers[chunk.fingerprint] = Answer(at=world.now, outcome=outcomes[fate.what])
+            return
         is_too_large = len(numbers) > (world.hidden_limit or len(numbers))
         is_too_large |= fate.what == "too large" and len(numbers) > 1
         if fate.what == "partial" and len(numbers) > 1:
@@ -272,18 +322,16 @@ class Service:
             elif fate.what != "not processed":
                 world.store(batch)
                 send.was_stored = True
-        world.step("before the answer")
-        if is_too_large:
-            world.pass_time(1.0)
-            raise UnclearOutcomeError("POST was answered with 413.", status_code=413)
-        if fate.what in ("answer lost", "late", "not processed"):
-            world.pass_time(world.timeout)
-            raise UnclearOutcomeError("POST got no answer: it may or may not have been carried out.")
-        world.pass_time(1.0)
-        world.unclear.remove(send)
         placed = replace(self._placed(batch), is_marked=True, chunk=chunk.fingerprint, concurrency_limit=None)
-        world.step("after the answer")
-        return placed
+        answer = Answer(at=world.now + fate.takes, outcome=placed, send=send)
+        if is_too_large:
+            error = UnclearOutcomeError("POST was answered with 413.", status_code=413)
+            answer = Answer(at=world.now + fate.takes, outcome=error)
+        elif fate.what in ("answer lost", "late", "not processed"):
+            error = UnclearOutcomeError("POST got no answer: it may or may not have been carried out.")
+            answer = Answer(at=world.now + world.timeout, outcome=error)
+        self.answers[chunk.fingerprint] = answer
+        world.step("sent")
 
     def _placed(self, batch: Stored) -> PlacedBatch:
         has_metadata = self._world.has_metadata
@@ -295,6 +343,58 @@ class Service:
             chunk=batch.chunk if has_metadata else None,
             concurrency_limit=batch.limit,
         )
+
+
+class SimulatedFlight:
+    """
+    Requests in flight, in the world's time and without threads: the answer that is due first comes first.
+
+    :param service: the service
+    :param call: gives the answer to a request
+    :param most: how many at once
+    """
+
+    def __init__(self, service: Service, world: World, call: Callable[[Any], PlacedBatch], *, most: int) -> None:
+        self._service, self._world, self._call, self._most = service, world, call, most
+        self._under_way: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    @property
+    def free(self) -> int:
+        return self._most - len(self._under_way)
+
+    def begin(self, sending: Any) -> None:
+        self._under_way.append(sending)
+        assert len(self._under_way) <= self._most
+        self._world.most_at_once = max(self._world.most_at_once, len(self._under_way))
+        self._service.send(sending.chunk, concurrency_limit=sending.limit)
+
+    def ended(self, within: float) -> list[tuple[Any, PlacedBatch | BaseException]]:
+        self._world.die_if_dead()
+        answers = self._service.answers
+        sending = min(self._under_way, key=lambda each: answers[each.chunk.fingerprint].at)
+        answer = answers[sending.chunk.fingerprint]
+        if answer.at > self._world.now + within:
+            self._world.pass_time(within)
+            return []
+        if answer.send is not None or isinstance(answer.outcome, UnclearOutcomeError):
+            self._world.step("before the answer")
+        self._world.pass_time(max(0.0, answer.at - self._world.now))
+        end: PlacedBatch | BaseException
+        try:
+            end = self._call(sending)
+        except CallingError as error:
+            end = error
+        self._under_way.remove(sending)
+        if answer.send is not None:
+            self._world.unclear.remove(answer.send)
+            self._world.step("after the answer")
+        return [(sending, end)]
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class _Reading:
@@ -359,6 +459,8 @@ class Try:
     :param memory: ``state`` (Airflow's), ``none``, or ``state and ledger``
     :param patience: seconds before it suspends, or ``None`` where it sleeps
     :param forgets: whether the task state is wiped while it is suspended
+    :param max_parallel: how many requests are in flight at once
+    :param is_stopped: whether it has been stopped from outside
     """
 
     number: int
@@ -367,17 +469,21 @@ class Try:
     memory: str = "state"
     patience: float | None = None
     forgets: bool = False
+    max_parallel: int = 1
+    is_stopped: Callable[[], bool] = lambda: False
 
     def run(self, world: World) -> Uploaded:
         """Run it as the operators do, suspended parts and all."""
+        world.begin_process()
         record: Record | None = None
         doubt_ends: float | None = None
         has_forgotten = False
         while True:
             memory = self._memory(world, record, is_resumed=doubt_ends is not None)
+            service = Service(world)
             try:
                 return Upload(
-                    service=Service(world),
+                    service=service,
                     contacts=PlainList(self.contacts),  # type: ignore[arg-type]
                     batch_size=self.batch_size,
                     resend_after=RESEND_AFTER,
@@ -386,6 +492,9 @@ class Try:
                     clock=SimulatedClock(world, self.patience),
                     log=_log_of(world),
                     doubt_ends=doubt_ends,
+                    max_parallel=self.max_parallel,
+                    is_stopped=self.is_stopped,
+                    in_flight=partial(SimulatedFlight, service, world),
                 ).run()
             except SuspendedError as suspended:
                 kept = None if memory.is_shared else memory.read()

@@ -33,5 +33,14 @@ for mode, deferrable in MODES.items():
             )
         with DAG(f"list_{mode}{kept}", schedule=None):
             GraineCreateBatchOperator(contacts=PEOPLE, deferrable=deferrable, ledger_path=ledger, **SHARED)
+    for action in ("none", "cancel"):
+        with DAG(f"parallel_{mode}_{action}", schedule=None):
+            GraineCreateBatchOperator(
+                contacts=PEOPLE,
+                deferrable=deferrable,
+                on_kill=action,
+                max_parallel_uploads=4,
+                **{**SHARED, "batch_size": 2},
+            )
     with DAG(f"redial_{mode}", schedule=None):
         GraineCreateBatchOperator(contacts=PEOPLE, deferrable=deferrable, on_rerun="redial", **SHARED)
