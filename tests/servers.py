@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -13,7 +15,7 @@ import tempfile
 import time
 import urllib.request
 import warnings
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,19 @@ class PostgresServer:
                 "port": self.port,
             }
         )
+
+    def dump(self) -> bytes:
+        """All rows of all tables as text, and what is binary in them as it is."""
+        import psycopg2
+
+        dumped = io.BytesIO()
+        with closing(psycopg2.connect(host=self.socket_directory, user=self.user, dbname=self.database)) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+            for (table,) in cursor.fetchall():
+                cursor.copy_expert(f"COPY {table} TO STDOUT", dumped)
+        text = dumped.getvalue()
+        return text + b"".join(bytes.fromhex(found.decode()) for found in re.findall(rb"\\\\x([0-9a-f]+)", text))
 
 
 @contextmanager

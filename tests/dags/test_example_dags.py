@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from airflow_provider_graine.sandbox import Sandbox
 from demo.warehouse import fill
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 # Airflow's own warnings, raised while it runs a DAG in this process, are not for these tests to judge.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::airflow_provider_graine")]
 
-DAG_IDS = ["example_graine_batch", "example_graine_files", "example_graine_sql", "example_graine_watch"]
+DAG_IDS = [
+    "example_graine_batch",
+    "example_graine_files",
+    "example_graine_partitions",
+    "example_graine_sql",
+    "example_graine_watch",
+]
 
 
 def test_all_of_them_are_parsed_without_error_or_warning(bag: DagBag) -> None:
@@ -50,10 +57,11 @@ def test_it_is_documented(bag: DagBag, dag_id: str) -> None:
     assert dag.description
     assert dag.doc_md
     for task in dag.tasks:
-        documented = type(task).__doc__
+        kind = task.operator_class if isinstance(task, MappedOperator) else type(task)
+        documented = kind.__doc__
         assert documented, task.task_id
-        if type(task).__module__.startswith("airflow_provider_graine"):
-            assert documented != type(task).__mro__[1].__doc__, f"{type(task).__name__} has no words of its own"
+        if kind.__module__.startswith("airflow_provider_graine"):
+            assert documented != kind.__mro__[1].__doc__, f"{kind.__name__} has no words of its own"
             assert ":param " in documented
 
 
@@ -87,7 +95,7 @@ def test_people_from_the_warehouse_are_called_and_results_land(
 
     landed = xcoms["land_results"]["return_value"]
     assert [file["batch_id"] for file in landed] == upload["return_value"]
-    assert [set(file) for file in landed] == [{"batch_id", "uri", "bytes", "rows", "sha256"}] * 4
+    assert [set(file) for file in landed] == [{"batch_id", "uri", "bytes", "rows", "contacts", "sha256"}] * 4
     assert [file["rows"] for file in landed] == [100, 100, 100, 65]
     assert sorted(file.name for file in results.iterdir()) == sorted(
         ["rejected.csv", *(f"{batch_id}.csv" for batch_id in sandbox.batches)]
@@ -119,6 +127,56 @@ def test_people_from_files_are_called_and_their_calls_land(
     assert file["rows"] == len(contacts) == 30
     assert {contact["phone_number"] for contact in contacts} == set(sandbox.dialled)
     assert all(contact["call_records"] for contact in contacts)
+    _assert_private(sandbox, xcoms, capfd.readouterr())
+
+
+def test_people_in_two_partitions_are_called_once_and_land_in_one_file(
+    bag: DagBag, sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    people = [f"+9187654{number:05d}" for number in range(60)]
+    forms = {
+        "north.csv": people[:40],
+        "south.csv": [f"0{number[3:8]} {number[8:]}" for number in people[20:50]],  # national, and with a space
+        "west.csv": [*(f"0091{number[3:]}" for number in people[:10]), *people[45:]],
+    }
+    (tmp_path / "people").mkdir()
+    for name, numbers in forms.items():
+        rows = "".join(f"{number},Testina Callee-{number[-4:]},Basic\n" for number in numbers)
+        (tmp_path / "people" / name).write_text(f"phone_number,callee_name,plan\n{rows}", encoding="utf-8")
+    results = tmp_path / "results"
+
+    xcoms = _run(
+        bag,
+        "example_graine_partitions",
+        {"people": f"{(tmp_path / 'people').as_uri()}/*.csv", "results": results.as_uri(), "shards": 3},
+    )
+
+    read = sum(map(len, forms.values()))
+    shards = [xcoms[f"call_people[{index}]"] for index in range(3)]
+    for index, shard in enumerate(shards):
+        summary = shard["summary"]
+        assert summary["shard"] == [index, 3]
+        assert summary["read"] == read
+        assert summary["accepted"] + sum(summary["rejected"].values()) + summary["elsewhere"] == read
+        rejects = results / f"rejected-{index}-of-3.csv"
+        assert summary["rejects_path"] == rejects.as_uri()
+        assert len(rejects.read_text(encoding="utf-8").splitlines()) == 1 + sum(summary["rejected"].values())
+        assert shard["return_value"], "this shard has nobody: it tests nothing"
+    assert sum(shard["summary"]["accepted"] for shard in shards) == len(people)
+    assert sum(shard["summary"]["rejected"]["duplicate"] for shard in shards) == read - len(people)
+    assert sandbox.dialled == dict.fromkeys(people, 1)
+
+    batch_ids = [batch_id for shard in shards for batch_id in shard["return_value"]]
+    assert sorted(batch_ids) == sorted(sandbox.batches)
+    assert sum(batch["concurrency_limit"] for batch in sandbox.batches.values()) == 40
+    [file] = xcoms["land_results"]["return_value"]
+    assert [batch["batch_id"] for batch in file["batches"]] == batch_ids
+    assert file["rows"] == len(people)
+    assert sorted(path.name for path in results.iterdir()) == [
+        *(f"rejected-{index}-of-3.csv" for index in range(3)),
+        "results.csv",
+    ]
+    assert len((results / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(people)
     _assert_private(sandbox, xcoms, capfd.readouterr())
 
 
@@ -196,7 +254,7 @@ def test_a_run_is_for_each_batch_that_ended_once(bag: DagBag) -> None:
 
 
 def _run(bag: DagBag, dag_id: str, conf: dict[str, Any], *, state: str = "success") -> dict[str, dict[str, Any]]:
-    """Run a DAG to its end and give the XComs of its tasks."""
+    """Run a DAG to its end and give the XComs of its tasks; those of mapped ones by ``task_id[index]``."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -204,14 +262,17 @@ def _run(bag: DagBag, dag_id: str, conf: dict[str, Any], *, state: str = "succes
     dag = bag.dags[dag_id]
     for task in dag.tasks:  # nobody races the tests: the waits need not be those of a real Airflow
         for interval in ("poll_interval", "poke_interval"):
-            if hasattr(task, interval):
+            if isinstance(task, MappedOperator):
+                task.partial_kwargs.update({interval: 0.5} if interval in task.partial_kwargs else {})
+            elif hasattr(task, interval):
                 setattr(task, interval, 0.5)
     run = dag.test(run_conf=conf)
     assert run.state == state
     xcoms: dict[str, dict[str, Any]] = {task_id: {} for task_id in dag.task_dict}
     with create_session() as session:
         for xcom in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id)):
-            xcoms[xcom.task_id][xcom.key] = XComModel.deserialize_value(xcom)
+            name = f"{xcom.task_id}[{xcom.map_index}]" if xcom.map_index >= 0 else xcom.task_id
+            xcoms.setdefault(name, {})[xcom.key] = XComModel.deserialize_value(xcom)
     return xcoms
 
 

@@ -20,6 +20,8 @@ from tests.e2e.standalone import DagRun, Standalone
 SQL, FILES, BATCH = "example_graine_sql", "example_graine_files", "example_graine_batch"
 TOKEN = "gat_nobody_may_see_me_3f9c"
 _LIST_OF_BATCH_DAG = ("+919876543210", "+919876543211")
+#: Who is called by the DAG of partitions, each at the first attempt.
+PARTITIONED = tuple(f"+9176543{number:05d}" for number in range(80))
 
 
 @dataclass
@@ -57,16 +59,28 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         seed=3,
         token=TOKEN,
         start="2026-05-11T03:31:00Z",
-        scripts=dict.fromkeys(_LIST_OF_BATCH_DAG, ("no_answer", "completed")),
+        scripts={
+            **dict.fromkeys(_LIST_OF_BATCH_DAG, ("no_answer", "completed")),
+            **dict.fromkeys(PARTITIONED, ("completed",)),
+        },
     )
-    environment = {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "duckdb", "host": f"{folder}/warehouse.duckdb"})}
+    environment = {
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "duckdb", "host": f"{folder}/warehouse.duckdb"}),
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "1",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+    }
     with sandbox:
-        environment["AIRFLOW_CONN_GRAINE_DEFAULT"] = sandbox.connection_json()
+        environment["AIRFLOW_CONN_GRAINE_DEFAULT"] = patient_connection(sandbox)
         with Standalone(folder / "airflow", dags=EXAMPLE_DAGS, environment=environment) as airflow:
             sandbox.reset()  # the day begins once Airflow is there
             scene = Scene(airflow, sandbox, folder, read, people)
             _run(scene)
             yield scene
+
+
+def patient_connection(sandbox: Sandbox) -> str:
+    """Give the connection to a service that may take its time to answer, on a busy machine or because it is told to."""
+    return json.dumps({**json.loads(sandbox.connection_json()), "extra": {"timeout": 120}})
 
 
 def _write_people(folder: Path) -> list[dict[str, str]]:

@@ -16,15 +16,16 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from tests import servers
+
 _START_TIMEOUT = 180.0  # seconds; a start takes about twenty
 _STOP_TIMEOUT = 15.0
-_LOCKED_TIMEOUT = 30.0  # SQLite lets one component write at a time
 _COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
 class Standalone:
     """
-    ``airflow standalone``, driven by its public REST API.
+    ``airflow standalone`` with PostgreSQL for its metadata, driven by its public REST API.
 
     :param home: an empty folder, which becomes ``AIRFLOW_HOME``
     :param dags: the DAGs folder
@@ -57,15 +58,21 @@ class Standalone:
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             **environment,
         }
-        self._airflow: subprocess.Popen[bytes] | None = None
         self._started: list[subprocess.Popen[bytes]] = []
+        self._servers = ExitStack()
         self._api = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
 
     # Life
 
     def __enter__(self) -> Self:
-        self._airflow = self._start("standalone")
+        # SQLite lets one component write at a time, and on a busy machine the others give up.
+        self.database = database = self._servers.enter_context(servers.postgres())
+        self._environment |= {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.url("psycopg2"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.url("asyncpg"),
+        }
         try:
+            self._launch()
             self.wait_until(self._is_healthy, "Airflow is healthy", timeout=_START_TIMEOUT)
             self._api.headers["Authorization"] = f"Bearer {self._api.get('/auth/token').json()['access_token']}"
         except BaseException:
@@ -86,12 +93,16 @@ class Standalone:
             psutil.wait_procs(alive, timeout=1)
         for started in self._started:
             started.wait()
+        self._servers.close()
 
-    def _start(self, command: str) -> subprocess.Popen[bytes]:
+    def _launch(self) -> None:
+        self._start("standalone")
+
+    def _start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         with self.output.open("ab") as output:
             started = subprocess.Popen(
-                [Path(sys.executable).with_name("airflow"), command],
-                env=self._environment,
+                [Path(sys.executable).with_name("airflow"), *command],
+                env=self._environment | environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -108,8 +119,7 @@ class Standalone:
         return [process for process in psutil.process_iter(["cmdline"]) if _session(process) in sessions]
 
     def _is_healthy(self) -> bool:
-        assert self._airflow is not None
-        assert self._airflow.poll() is None, self._with_output("Airflow ended by itself")
+        assert all(each.poll() is None for each in self._started), self._with_output("Airflow ended by itself")
         try:
             health = self._api.get("/api/v2/monitor/health")
         except httpx.TransportError:
@@ -125,7 +135,7 @@ class Standalone:
 
     def _with_output(self, message: str) -> str:
         lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([message, *lines[-150:]])
+        return "\n".join([message, *[line for line in lines if "[http.access]" not in line][-60:]])
 
     # What a platform does
 
@@ -179,13 +189,7 @@ class Standalone:
 
     def request(self, method: str, path: str, **how: Any) -> Any:
         """Send a request to the public API and give the decoded answer."""
-        deadline = time.monotonic() + _LOCKED_TIMEOUT
-        while True:
-            answer = self._api.request(method, f"/api/v2{path}", **how)
-            is_locked = answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
-            if not is_locked or time.monotonic() > deadline:
-                break
-            time.sleep(0.5)
+        answer = self._api.request(method, f"/api/v2{path}", **how)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
@@ -224,23 +228,31 @@ class DagRun:
         instance: dict[str, Any] = self._airflow.request("GET", f"{self._path}/taskInstances/{task_id}")
         return instance
 
-    def xcoms(self, task_id: str) -> dict[str, Any]:
-        entries = f"{self._path}/taskInstances/{task_id}/xcomEntries"
-        keys = [entry["key"] for entry in self._airflow.request("GET", entries)["xcom_entries"]]
-        return {key: self._airflow.request("GET", f"{entries}/{key}")["value"] for key in keys}
+    def instances(self, task_id: str) -> list[dict[str, Any]]:
+        """Give the instances of a mapped task, in the order of their indices; none before it is expanded."""
+        listed = self._airflow.request("GET", f"{self._path}/taskInstances", params={"limit": 100})["task_instances"]
+        instances = [each for each in listed if each["task_id"] == task_id and each["map_index"] >= 0]
+        return sorted(instances, key=lambda instance: instance["map_index"])
 
-    def log(self, task_id: str, *, attempt: int = 1) -> list[dict[str, Any]]:
+    def xcoms(self, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
+        entries, which = f"{self._path}/taskInstances/{task_id}/xcomEntries", {"map_index": map_index}
+        keys = [entry["key"] for entry in self._airflow.request("GET", entries, params=which)["xcom_entries"]]
+        return {key: self._airflow.request("GET", f"{entries}/{key}", params=which)["value"] for key in keys}
+
+    def log(self, task_id: str, *, attempt: int = 1, map_index: int = -1) -> list[dict[str, Any]]:
         """Give the structured log lines, those of the trigger included."""
         path = f"{self._path}/taskInstances/{task_id}/logs/{attempt}"
-        lines: list[dict[str, Any]] = self._airflow.request("GET", path, params={"full_content": True})["content"]
+        how = {"full_content": True, "map_index": map_index}
+        lines: list[dict[str, Any]] = self._airflow.request("GET", path, params=how)["content"]
         return lines
 
     def failures(self) -> str:
         """Tell which tasks failed, with the ends of their logs; empty where none did."""
         told = []
-        for task_id, state in self.task_states().items():
-            if state == "failed":
-                lines = self.log(task_id, attempt=self.task(task_id)["try_number"])[-25:]
+        for failed in self._airflow.request("GET", f"{self._path}/taskInstances")["task_instances"]:
+            if failed["state"] == "failed":
+                task_id, map_index = failed["task_id"], failed["map_index"]
+                lines = self.log(task_id, attempt=failed["try_number"], map_index=map_index)[-25:]
                 told.append("\n".join([f"{self.dag_id}.{task_id}", *(_readable(line) for line in lines)]))
         return "\n\n".join(told)
 
