@@ -30,7 +30,7 @@ demo: $(VENV)/.demo-ready ## Run the main job on embedded parts: people in, call
 
 test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
 	$(SAY) "Tests (those marked real, e2e and crash have their own targets: make test-real, make e2e, make crash)"
-	@$(BIN)/python -m pytest -m "not real and not e2e and not crash" $(ARGS)
+	@$(BIN)/python -m pytest -m "not real and not e2e and not crash" -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S3 server, started by the tests
 	$(SAY) "Tests on a real PostgreSQL and a real S3 server"
