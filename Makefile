@@ -89,10 +89,11 @@ clean: ## Remove what these targets have made
 	@$(PYTHON) -m venv $(@D)
 	@touch $@
 
-# $(call install,<requirements file>): the pinned packages, byte-compiled, then this package as it lies here.
+# $(call install,<requirements file>): the pinned packages, byte-compiled, then this package as it lies here. The pins are
+# constraints as well: before pip 23.3 they would not hold for a package that another one wants with an extra.
 define install
 	$(SAY) "Installing the $$(grep -c '==' $(1)) packages pinned in $(1); takes some minutes the first time"
-	@$(@D)/bin/python $(PIP) install --require-hashes --requirement $(1)
+	@$(@D)/bin/python $(PIP) install --require-hashes --requirement $(1) --constraint $(1)
 	@$(@D)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
 endef
 

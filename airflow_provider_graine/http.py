@@ -53,7 +53,7 @@ B = TypeVar("B")
 #: Longest ``Retry-After``, in seconds, that is waited out inside one call; a longer one is left to the caller.
 LONGEST_RETRY_AFTER: Final = 120.0
 _MOST_REDIRECTS: Final = 5
-_PIECE: Final = 2 * 2**20  # bytes read at a time of a download
+_PIECE: Final = 512 * 1024  # bytes read at a time of a download
 
 #: Seconds an idle connection is kept; below what servers do (5 and more), so that no write meets one being closed.
 _KEEP_ALIVE: Final = 4.0

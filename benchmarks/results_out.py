@@ -139,10 +139,15 @@ def torn(path: str, megabytes: int, place: int) -> dict[str, Any]:
 
 def compare(repeat: int, megabytes: int, plain: tuple[str, dict[str, Any]], path: str, where: str) -> list[Line]:
     """Both in turns, so that what else the machine does meets both alike."""
-    runs: dict[str, list[dict[str, float]]] = {"plain": [], "landed": []}
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
+        "plain": plain,
+        "landed": ("benchmarks.results_out:landed", {"path": path}),
+    }
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in calls}
     for _ in range(repeat):
-        runs["plain"].append(measured(plain[0], megabytes=megabytes, **plain[1]).result)
-        runs["landed"].append(measured("benchmarks.results_out:landed", path=path, megabytes=megabytes).result)
+        for name, (function, arguments) in calls.items():
+            os.sync()  # what the run before wrote is not to be written out during this one
+            runs[name].append(measured(function, megabytes=megabytes, **arguments).result)
     seconds = {name: statistics.median(run["wall"] for run in several) for name, several in runs.items()}
     growth = {name: max(run["growth"] for run in several) for name, several in runs.items()}
     speed = seconds["plain"] / seconds["landed"]
