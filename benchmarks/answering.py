@@ -72,15 +72,11 @@ def answering_server(*, answer_after: float = 0.0, remembers: bool = False) -> I
 class _Counts:
     def __init__(self, *, remembers: bool = False) -> None:
         self.people = self.batches = self.under_way = self.most_at_once = 0
-        self._remembers = remembers
-        self._bodies: dict[str, bytes] = {}
-
-    def remember(self, batch_id: str, body: bytes) -> None:
-        if self._remembers:
-            self._bodies[batch_id] = body
+        self.remembers = remembers
+        self.bodies: dict[Any, bytes] = {}
 
     def taken_people(self) -> dict[str, list[str]]:
-        bodies, self._bodies = self._bodies, {}
+        bodies, self.bodies = self.bodies, {}
         return {
             batch_id: [contact["phone_number"] for contact in json.loads(body)["contacts"]]
             for batch_id, body in bodies.items()
@@ -114,7 +110,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._filled += nbytes
         if not self._end:
             self._body = self._buffer.find(b"\r\n\r\n", 0, self._filled) + 4
-            if self._body < 4:  # noqa: PLR2004 -- not found
+            if self._body < len(b"\r\n\r\n"):
                 return
             length = re.search(rb"(?i)\ncontent-length: *(\d+)", self._buffer[: self._body])
             self._end = self._body + (int(length[1]) if length else 0)
@@ -125,20 +121,24 @@ class _Connection(asyncio.BufferedProtocol):
     def _request(self) -> None:
         method, path, _ = self._buffer[: self._body].split(b" ", 2)
         if method == b"POST":
-            self._batch(self._buffer.count(b'"phone_number"', self._body, self._end))
+            self._batch()
         elif path == b"/counts":
             self._answer(self._counts.taken())
+        elif path == b"/people":
+            self._answer(self._counts.taken_people())
         else:
             self._answer([] if b"/batches" in path else {"campaign_id": "camp_1", "status": "active"})
 
-    def _batch(self, people: int) -> None:
+    def _batch(self) -> None:
+        people = self._buffer.count(b'"phone_number"', self._body, self._end)
         counts = self._counts
         counts.people += people
         counts.batches += 1
         counts.under_way += 1
         counts.most_at_once = max(counts.most_at_once, counts.under_way)
         batch = {"batch_id": f"batch_{counts.batches}", "status": "pending", "total_contacts": people}
-        counts.remember(f"batch_{counts.batches}", bytes(body))
+        if counts.remembers:
+            counts.bodies[batch["batch_id"]] = bytes(self._buffer[self._body : self._end])
         if self._answer_after:
             asyncio.get_running_loop().call_later(self._answer_after, self._created, batch)
         else:

@@ -7,47 +7,58 @@ A block has a line for each row, of JSON texts with tabs between them: JSON has 
 from __future__ import annotations
 
 import itertools
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_graine.contacts.ahead import one_ahead
 from airflow_provider_graine.contacts.database import MAX_ROW_BYTES, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
 # So many rows stay in the processor's cache from the cursor to the file.
 _ROWS = 2_000
+# A control character in JSON: no backslash before it, or an even number.
+_LOWER_CASE = re.compile(rb"(?<!\\)((?:\\\\)*\\u00[01])([a-f])")
 
 
-def blocks(
+def write_blocks(
     rows: Iterable[T],
     encode: Callable[[Sequence[T]], Iterable[str]],
+    write: Callable[[bytes], int],
     *,
     unreadable: str,
     at_most: int = MAX_ROW_BYTES,
-) -> Iterator[bytes]:
+) -> Generator[int]:
     """
-    Encode rows block by block.
+    Encode and write rows in a thread of their own, while the caller's gets more: a cursor waits for its server.
 
-    :param rows: any number of rows
-    :param encode: gives the lines of some rows
+    :param rows: any number of rows; iterated by the caller
+    :param encode: gives the lines of some rows; called in the thread
+    :param write: takes a block, texts of lines in UTF-8, and returns how many rows came of it; called in the thread
     :param unreadable: the line of a row that is not Unicode (half of a surrogate pair), or too long to be one
     :param at_most: bytes in a block; a longer line has one of its own
-    :return: texts of lines, UTF-8
+    :return: how many rows were written, now and then
     """
-    iterator = iter(rows)
     pieces: list[bytes] = []
-    while some := list(itertools.islice(iterator, _ROWS)):
-        piece = _encoded(some, encode, unreadable)
-        if sum(map(len, pieces)) + len(piece) > at_most:
-            yield from _bounded(b"".join(pieces), at_most, unreadable)
+
+    def add(some: Sequence[T]) -> int:
+        piece = _encoded(some, encode, unreadable) if some else b""
+        written = 0
+        if not some or sum(map(len, pieces)) + len(piece) > at_most:
+            written = sum(map(write, _bounded(b"".join(pieces), at_most, unreadable)))
             pieces.clear()
         pieces.append(piece)
-    yield from _bounded(b"".join(pieces), at_most, unreadable)
+        return written
+
+    iterator = iter(rows)
+    batches = iter(lambda: list(itertools.islice(iterator, _ROWS)), [])
+    return one_ahead(add, itertools.chain(batches, [[]]))  # with the empty one comes the rest
 
 
 def _bounded(block: bytes, at_most: int, unreadable: str) -> Iterator[bytes]:
@@ -62,7 +73,9 @@ def _bounded(block: bytes, at_most: int, unreadable: str) -> Iterator[bytes]:
 
 def _encoded(rows: Sequence[T], encode: Callable[[Sequence[T]], Iterable[str]], unreadable: str) -> bytes:
     try:
-        return ("\n".join(encode(rows)) + "\n").encode()
+        block = ("\n".join(encode(rows)) + "\n").encode()
+        # As DuckDB writes it, for the same person has the same JSON whoever reads the file.
+        return _LOWER_CASE.sub(lambda found: found[1] + found[2].upper(), block) if b"\\u00" in block else block
     except UnicodeEncodeError:
         if len(rows) == 1:
             return f"{unreadable}\n".encode()

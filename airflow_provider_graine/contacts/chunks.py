@@ -7,20 +7,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_graine.contacts.ahead import one_ahead
 from airflow_provider_graine.contacts.database import count, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
+
+#: Index of a chunk, how many people it has, and the first and last row of the list that are in it.
+_Bounds: TypeAlias = tuple[int, int, int, int]
 
 _MANY = 1_000_000
 _BYTES_AT_ONCE = 4 * 1024 * 1024
@@ -71,24 +73,26 @@ def _chunks(db: DuckDBPyConnection, size: int, plan: str, directory: Path) -> It
     step = size * max(1, _BYTES_AT_ONCE // (size * person_bytes))
     starts = range(0, count(db, f"SELECT count(*) FROM {plan}"), step)
     db.execute("SET threads = 1")  # it reads ahead; the other cores are for those who send
-    with db.cursor() as own, tempfile.NamedTemporaryFile(dir=directory, prefix="people-") as file:
+    with db.cursor() as own:
 
-        def build(start: int) -> list[Chunk]:
+        def write(start: int) -> tuple[Path, list[_Bounds]]:
             planned = f"(SELECT ordinal, digits, rowid FROM {plan} WHERE rowid >= {start} AND rowid < {start + step})"
-            return list(_built(own, size, planned, Path(file.name)))
+            path = directory / f"{plan}-{start}"
+            return path, _written(own, size, planned, path)
 
-        with closing(one_ahead(build, starts)) as pieces:
-            for chunks in pieces:
-                yield from chunks
+        with closing(one_ahead(write, starts)) as pieces:
+            for path, bounds in pieces:
+                yield from _read(path, bounds)
+                path.unlink()
     db.execute(f"DROP TABLE {plan}")
 
 
-def _built(db: DuckDBPyConnection, size: int, planned: str, path: Path) -> Iterator[Chunk]:
+def _written(db: DuckDBPyConnection, size: int, planned: str, path: Path) -> list[_Bounds]:
     """
-    Build the chunks of a range of the plan.
+    Have DuckDB write the people of a range of the plan to a file, a line for each.
 
-    Both tables have the order of the list, so DuckDB reads a range of each. It writes the people to a file, a line for
-    each: to make objects of so many rows would keep Python from sending meanwhile.
+    Both tables have the order of the list, so it reads a range of each. All of this is DuckDB's work: what Python does
+    it does when it sends, for two threads of it would hold each other up.
     """
     bounds = db.execute(
         f"SELECT rowid // {size}, count(*), min(ordinal), max(ordinal) FROM {planned} GROUP BY ALL ORDER BY ALL"
@@ -102,6 +106,10 @@ def _built(db: DuckDBPyConnection, size: int, planned: str, path: Path) -> Itera
             ORDER BY ordinal
         ) TO {literal(str(path))} (FORMAT csv, HEADER false, DELIMITER '\x01', QUOTE '', ESCAPE '')
     """)
+    return bounds
+
+
+def _read(path: Path, bounds: list[_Bounds]) -> Iterator[Chunk]:
     with path.open("rb") as file:
         for index, people, first, last in bounds:
             lines = list(itertools.islice(file, people))

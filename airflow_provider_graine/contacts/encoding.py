@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
@@ -173,6 +174,6 @@ _ENCODERS: dict[type, Callable[[Any], str]] = {
     float: lambda value: float.__repr__(value) if math.isfinite(value) else "null",
     Decimal: lambda value: f'"{_exact(value)}"' if value.is_finite() else "null",
     datetime: lambda value: f'"{value.isoformat()}"',
-    date: lambda value: f'"{value.isoformat()}"',
+    date: lru_cache(maxsize=10_000)(lambda value: f'"{value.isoformat()}"'),  # a column of dates repeats them
     UUID: lambda value: f'"{value}"',
 }

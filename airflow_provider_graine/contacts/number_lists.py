@@ -12,8 +12,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_graine.contacts.ahead import one_ahead
-from airflow_provider_graine.contacts.blocks import block_file, block_relation, blocks
+from airflow_provider_graine.contacts.blocks import block_file, block_relation, write_blocks
 from airflow_provider_graine.contacts.database import (
     blank_sql,
     count,
@@ -75,15 +74,16 @@ class NumberList:
 
     def add(self, numbers: Iterable[Any]) -> None:
         """Add entries; blank ones and ``None`` are none."""
+        self._progress.go_on()
 
-        def add(block: bytes) -> int:
+        def write(block: bytes) -> int:
             with block_file(block, self._directory) as path:
                 return self._add(f"SELECT {plain_text_sql('number')} FROM {block_relation(path, ['number'])}")
 
         written = (str(number) for number in numbers if number is not None)
-        with closing(one_ahead(add, blocks(written, _entries, unreadable=_TOO_LONG))) as added:
-            for rows in added:
-                self._progress.add(rows)
+        with closing(write_blocks(written, _entries, write, unreadable=_TOO_LONG)) as added:
+            for entries in added:
+                self._progress.add(entries)
 
     def add_file(
         self,
@@ -96,6 +96,7 @@ class NumberList:
         delimiter: str,
     ) -> None:
         """Add the entries of a file."""
+        self._progress.go_on()
         before = self._count()
         if file_format == "csv":
             self._add_csv(CsvFile(path, origin, delimiter=delimiter), column, phone_column)

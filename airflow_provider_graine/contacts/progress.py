@@ -28,8 +28,14 @@ class Progress:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._began = self._told = time.monotonic()
+        self._began = self._told = self._last = time.monotonic()
         self._rows = 0
+
+    def go_on(self) -> None:
+        """Leave the time out that has passed since the last rows: it went into something else."""
+        pause = time.monotonic() - self._last
+        self._began += pause
+        self._told += pause
 
     def add(self, rows: int) -> None:
         """
@@ -38,8 +44,8 @@ class Progress:
         :param rows: how many more there are
         """
         self._rows += rows
-        now = time.monotonic()
-        if now - self._told >= INTERVAL:
+        self._last = now = time.monotonic()
+        if rows and now - self._told >= INTERVAL:
             self._told = now
             rate = self._rows / (now - self._began)
             log.info("Read %s %s so far, %s a second", f"{self._rows:,}", self._what, f"{rate:,.0f}")

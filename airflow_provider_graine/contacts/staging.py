@@ -21,8 +21,7 @@ from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_graine.contacts.ahead import one_ahead
-from airflow_provider_graine.contacts.blocks import block_file, blocks
+from airflow_provider_graine.contacts.blocks import block_file, write_blocks
 from airflow_provider_graine.contacts.database import (
     MAX_ROW_BYTES,
     blank_sql,
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from airflow_provider_graine.contacts.parquet import ParquetFile
 
 F = TypeVar("F", bound=TextFile)
+T = TypeVar("T")
 
 _NO_ROW = "null"
 _MEND_ROWS = 1000
@@ -108,7 +108,7 @@ class Staging:
             return
         self._require(columns, origin)
         with self._source(origin):
-            self._stage_blocks(columns, rows)
+            self._stage_tuples(columns, rows)
 
     def add_csv(self, files: Sequence[CsvFile]) -> None:
         """Take CSV files of the same manner."""
@@ -123,7 +123,7 @@ class Staging:
 
         for file in self._add_whole(files, take):
             with self._source(file.origin):
-                self._stage_blocks(file.columns, file.rows())
+                self._stage_tuples(file.columns, file.rows())
 
     def add_json_lines(self, files: Sequence[JsonLinesFile]) -> None:
         """Take files of JSON objects, one a line, of the same manner."""
@@ -208,21 +208,34 @@ class Staging:
 
     def _stage_rows(self, rows: Iterable[Any]) -> None:
         names = {"phone_column": self._phone_column, "name_column": self._name_column}
-        lines = blocks(rows, lambda some: map(_object_line, some), unreadable=_NO_ROW, at_most=_OBJECTS_BYTES)
-        self._stage_lines(lines, lambda path: objects_sql(json_lines_relation([path]), **names))
+        self._stage_blocks(
+            rows,
+            lambda some: map(_object_line, some),
+            lambda path: objects_sql(json_lines_relation([path]), **names),
+            unreadable=_NO_ROW,
+            at_most=_OBJECTS_BYTES,
+        )
 
-    def _stage_lines(self, lines: Iterable[bytes], rows_sql: Callable[[Path], str]) -> None:
-        def stage(block: bytes) -> int:
+    def _stage_tuples(self, columns: Sequence[str], rows: Iterable[Sequence[Any] | None]) -> None:
+        lines = TableLines(columns, phone_column=self._phone_column, name_column=self._name_column)
+        self._stage_blocks(rows, lines.encode, lines.sql, unreadable=lines.UNREADABLE)
+
+    def _stage_blocks(
+        self,
+        rows: Iterable[T],
+        encode: Callable[[Sequence[T]], Iterable[str]],
+        rows_sql: Callable[[Path], str],
+        *,
+        unreadable: str,
+        at_most: int = MAX_ROW_BYTES,
+    ) -> None:
+        def write(block: bytes) -> int:
             with block_file(block, self._directory) as path:
                 return self._stage(rows_sql(path))
 
-        with closing(one_ahead(stage, lines)) as staged:
-            for rows in staged:
-                self._progress.add(rows)
-
-    def _stage_blocks(self, columns: Sequence[str], rows: Iterable[Sequence[Any] | None]) -> None:
-        lines = TableLines(columns, phone_column=self._phone_column, name_column=self._name_column)
-        self._stage_lines(blocks(rows, lines.encode, unreadable=lines.UNREADABLE), lines.sql)
+        with closing(write_blocks(rows, encode, write, unreadable=unreadable, at_most=at_most)) as written:
+            for number in written:
+                self._progress.add(number)
 
     def _stage_table(self, relation: str, columns: Sequence[Column]) -> int:
         return self._stage(table_sql(relation, columns, phone_column=self._phone_column, name_column=self._name_column))

@@ -23,7 +23,7 @@ IfIncomplete = Literal["fail", "warn"]
 
 #: How often a download that broke off is begun anew; a read changes nothing.
 _DOWNLOADS: Final = 3
-_BLOCK: Final = 2**20  # bytes
+_BLOCK: Final = 256 * 1024  # bytes
 
 log = logging.getLogger(__name__)
 

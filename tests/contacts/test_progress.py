@@ -45,6 +45,18 @@ def test_a_long_list_is_told_of_every_ten_seconds(watch: Watch, caplog: pytest.L
     ]
 
 
+def test_what_came_in_between_is_left_out(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    told = progress.Progress("numbers")
+    for pause in (60, 600):
+        watch.now += pause
+        told.go_on()
+        for _ in range(6):
+            watch.now += 1
+            told.add(1_000)
+    assert caplog.messages == ["Read 10,000 numbers so far, 1,000 a second"]
+
+
 def test_a_short_list_is_not_told_of(caplog: pytest.LogCaptureFixture, contacts: ContactList) -> None:
     caplog.set_level(logging.DEBUG)
     contacts.add_tuples(HEADER, [["+919876543210", "Asha", "x"]], origin="query")

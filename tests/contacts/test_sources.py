@@ -13,7 +13,7 @@ from uuid import UUID
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_graine.contacts.contact_list import ContactList
@@ -145,7 +145,7 @@ def test_tuples_are_never_all_in_memory(contacts: ContactList) -> None:
 
     contacts.add_tuples(HEADER, (Row([f"+9198{n:08}", "Name", "x"]) for n in range(50_000)), origin="query")
     assert contacts.screen().accepted == 50_000
-    assert most < 5_000
+    assert most < 10_000
 
 
 def test_a_table_without_the_columns(contacts: ContactList) -> None:
@@ -448,6 +448,7 @@ text = st.text(max_size=10)
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["+91987654321", "98765", ""]), text, text, text), min_size=1, max_size=12))
+@example([("+91987654321", "0", "\x1f\\u001f", "\\\x0b\x7f"), ("+91987654321", "1", "\\\\u001f", "\x1f\x1e")])
 def test_four_ways_in_lead_to_the_same_people(tmp_path: Path, drawn: list[tuple[str, str, str, str]]) -> None:
     rows = [[f"{start}{tail}", name, plan] for start, tail, name, plan in drawn]
     path = {format: tmp_path / f"p.{format}" for format in ("csv", "jsonl", "parquet")}
