@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,6 +26,8 @@ _Bounds: TypeAlias = tuple[int, int, int, int]
 _MANY = 1_000_000
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 
+_END = b"\x02"  # after the last person of a chunk; in no JSON
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -36,7 +37,7 @@ class Chunk:
     :param index: position among the chunks, from 0
     :param size: number of people
     :param contacts: JSON array for the request body, UTF-8: ``[{"phone_number": …, "call_variables": {…}}, …]``
-    :param fingerprint: SHA-256 (hex) of who is in it and what is said to them, in any order
+    :param fingerprint: SHA-256 (hex) of them: who is in it, in which order, and what is said to them
     :param span: first and last row of the whole list that are in it; nobody of another chunk lies between
     """
 
@@ -58,12 +59,18 @@ def cut(db: DuckDBPyConnection, size: int, *, directory: Path, plan: str, everyb
     :param db: a screened database
     :param size: people in a chunk, at most
     :param directory: where files may be written
-    :param plan: name for the table of who is to be sent, as of now
+    :param plan: name for who is to be sent, as of now
     :param everybody: whether those who are excluded are in the chunks too
     :return: the chunks, each built when it is asked for
     """
-    those = "true" if everybody else "digits NOT IN (SELECT digits FROM excluded)"
-    db.execute(f"CREATE TABLE {plan} AS SELECT ordinal, digits FROM accepted WHERE {those} ORDER BY ordinal")
+    if everybody or not count(db, "SELECT count(*) FROM excluded"):
+        db.execute(f"CREATE VIEW {plan} AS SELECT *, rowid AS place FROM accepted")
+    else:
+        db.execute(f"""
+            CREATE TABLE {plan}_left AS
+            SELECT ordinal, digits FROM accepted WHERE digits NOT IN (SELECT digits FROM excluded) ORDER BY ordinal;
+            CREATE VIEW {plan} AS SELECT *, rowid AS place FROM {plan}_left;
+        """)
     return _chunks(db, size, plan, directory)
 
 
@@ -71,23 +78,24 @@ def _chunks(db: DuckDBPyConnection, size: int, plan: str, directory: Path) -> It
     some = "TABLESAMPLE 2% (system)" if count(db, "SELECT count(*) FROM contacts") > _MANY else ""
     person_bytes = max(1, count(db, f"SELECT CAST(avg(strlen(variables)) AS BIGINT) FROM staged {some}"))
     step = size * max(1, _BYTES_AT_ONCE // (size * person_bytes))
-    starts = range(0, count(db, f"SELECT count(*) FROM {plan}"), step)
+    people = count(db, f"SELECT count(*) FROM {plan}")
     db.execute("SET threads = 1")  # it reads ahead; the other cores are for those who send
     with db.cursor() as own:
 
         def write(start: int) -> tuple[Path, list[_Bounds]]:
-            planned = f"(SELECT ordinal, digits, rowid FROM {plan} WHERE rowid >= {start} AND rowid < {start + step})"
+            end = min(start + step, people)
+            planned = f"(SELECT * FROM {plan} WHERE place >= {start} AND place < {end})"
             path = directory / f"{plan}-{start}"
-            return path, _written(own, size, planned, path)
+            return path, _written(own, size, planned, end - 1, path)
 
-        with closing(one_ahead(write, starts)) as pieces:
+        with closing(one_ahead(write, range(0, people, step))) as pieces:
             for path, bounds in pieces:
                 yield from _read(path, bounds)
                 path.unlink()
-    db.execute(f"DROP TABLE {plan}")
+    db.execute(f"DROP VIEW {plan}; DROP TABLE IF EXISTS {plan}_left")
 
 
-def _written(db: DuckDBPyConnection, size: int, planned: str, path: Path) -> list[_Bounds]:
+def _written(db: DuckDBPyConnection, size: int, planned: str, last: int, path: Path) -> list[_Bounds]:
     """
     Have DuckDB write the people of a range of the plan to a file, a line for each.
 
@@ -95,27 +103,31 @@ def _written(db: DuckDBPyConnection, size: int, planned: str, path: Path) -> lis
     it does when it sends, for two threads of it would hold each other up.
     """
     bounds = db.execute(
-        f"SELECT rowid // {size}, count(*), min(ordinal), max(ordinal) FROM {planned} GROUP BY ALL ORDER BY ALL"
+        f"SELECT place // {size}, count(*), min(ordinal), max(ordinal) FROM {planned} GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    db.execute(f"""
+    end = f"CASE WHEN (place + 1) % {size} = 0 OR place = {last} THEN {literal(_END.decode())} ELSE ',' END"
+    written = count(
+        db,
+        f"""
         COPY (
-            SELECT '{{"phone_number":"+' || digits || '","call_variables":' || variables || '}}'
+            SELECT '{{"phone_number":"+' || digits || '","call_variables":' || variables || '}}' || {end}
             FROM {planned}
             JOIN (SELECT ordinal, variables FROM contacts WHERE ordinal BETWEEN {bounds[0][2]} AND {bounds[-1][3]})
             USING (ordinal)
             ORDER BY ordinal
         ) TO {literal(str(path))} (FORMAT csv, HEADER false, DELIMITER '\x01', QUOTE '', ESCAPE '')
-    """)
+        """,
+    )
+    if written != sum(people for _, people, _, _ in bounds):
+        raise RuntimeError("There are not as many lines as people.")
     return bounds
 
 
 def _read(path: Path, bounds: list[_Bounds]) -> Iterator[Chunk]:
-    with path.open("rb") as file:
-        for index, people, first, last in bounds:
-            lines = list(itertools.islice(file, people))
-            body = b"[" + b"".join(lines)[:-1].replace(b"\n", b",") + b"]"
-            lines.sort()
-            fingerprint = hashlib.sha256(b"".join(lines)[:-1]).hexdigest()
-            yield Chunk(index, people, body, fingerprint, (first, last))
-        if file.read(1) or len(lines) < people:
-            raise RuntimeError("There are not as many lines as people.")
+    lines = path.read_bytes()
+    start = 0
+    for index, people, first, last in bounds:
+        end = lines.index(_END, start)
+        contacts = b"".join((b"[", memoryview(lines)[start:end], b"]"))
+        yield Chunk(index, people, contacts, hashlib.sha256(contacts).hexdigest(), (first, last))
+        start = end + len(_END) + len(b"\n")

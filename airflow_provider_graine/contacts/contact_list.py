@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_graine.contacts.chunks import Chunk, cut
+from airflow_provider_graine.contacts.copied import CopiedTable, Kind
 from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
 from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, checked_format, guess_format
 from airflow_provider_graine.contacts.number_lists import NumberList
@@ -23,7 +24,7 @@ from airflow_provider_graine.contacts.staging import Staging
 from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
 
@@ -118,6 +119,29 @@ class ContactList:
         """
         with self._taking_in():
             self._staging.add_tuples(columns, rows, origin=origin)
+
+    def add_copied(
+        self, kinds: Sequence[tuple[str, Kind]], copy: Callable[[BinaryIO], int | None], *, origin: str
+    ) -> bool:
+        """
+        Take the rows of a table as ``COPY … TO STDOUT`` of PostgreSQL writes them; they become what
+        :meth:`add_tuples` makes of them.
+
+        :param kinds: names of the columns, each with the kind of its values
+        :param copy: writes the rows into a file and returns their number; ``None``: it cannot
+        :param origin: what to call them in the file of rejects
+        :return: whether they were taken; if not, nothing was, and they have to come as tuples
+        :raises SourceError: a column is missing
+        """
+        with (
+            self._taking_in(),
+            tempfile.TemporaryDirectory(dir=self._directory, prefix="copied-") as directory,
+        ):
+            path = Path(directory) / "rows"
+            with telling("Copying the rows"), path.open("wb") as file:
+                rows = copy(file)
+            table = CopiedTable(path, kinds)
+            return rows is not None and self._staging.add_copied(table, rows=rows, origin=origin)
 
     def add_file(self, path: str | Path, *, format: FileFormat, origin: str, delimiter: str = ",") -> None:
         """Take one local file; see :meth:`add_files`."""

@@ -1,4 +1,4 @@
-"""The DuckDB database that holds one list of contacts, in a directory of its own."""
+"""The DuckDB database that holds one list of contacts: in memory, and in a directory of its own what is too much."""
 
 # ruff: noqa: S608 -- all names in the SQL are our own or quoted by literal() and identifier()
 
@@ -48,7 +48,7 @@ def open_database(directory: Path, *, memory_limit: str) -> DuckDBPyConnection:
             f'memory_limit "{memory_limit}" is not a size; nothing was sent. Write it like "256MB".'
         )
     db = duckdb.connect(
-        str(directory / "contacts.duckdb"),
+        ":memory:",
         config={
             "memory_limit": memory_limit,
             "temp_directory": str(directory / "spill"),

@@ -121,22 +121,19 @@ def screen(
         CREATE TABLE suppressed AS
         SELECT DISTINCT digits FROM {suppression.matches("checked")};
 
-        CREATE TABLE judged AS
-        SELECT ordinal, digits,
-               CASE WHEN reason IS NULL AND suppressed.digits IS NOT NULL THEN '{RejectReason.SUPPRESSED}'
-                    ELSE reason END AS reason
-        FROM checked LEFT JOIN suppressed USING (digits);
-        DROP TABLE checked;
-        DROP TABLE suppressed;
-
         CREATE TABLE several AS
-        SELECT digits, min(ordinal) AS first FROM judged WHERE reason IS NULL GROUP BY digits HAVING count(*) > 1;
+        SELECT digits, min(ordinal) AS first
+        FROM checked ANTI JOIN suppressed USING (digits)
+        WHERE reason IS NULL GROUP BY digits HAVING count(*) > 1;
 
         CREATE TABLE verdicts AS
         SELECT ordinal, digits,
-               CASE WHEN reason IS NULL AND ordinal > first THEN '{RejectReason.DUPLICATE}' ELSE reason END AS reason
-        FROM judged LEFT JOIN several USING (digits);
-        DROP TABLE judged;
+               CASE WHEN reason IS NOT NULL THEN reason
+                    WHEN suppressed.digits IS NOT NULL THEN '{RejectReason.SUPPRESSED}'
+                    WHEN ordinal > first THEN '{RejectReason.DUPLICATE}' END AS reason
+        FROM checked LEFT JOIN suppressed USING (digits) LEFT JOIN several USING (digits);
+        DROP TABLE checked;
+        DROP TABLE suppressed;
         DROP TABLE several;
     """)
     rejected_by_all = count(db, "SELECT count(*) FROM verdicts WHERE reason IS NOT NULL")
@@ -222,7 +219,8 @@ def write_rejects(db: DuckDBPyConnection, file: BinaryIO) -> None:
     """
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     try:
-        writer = csv.writer(text, lineterminator="\n")
+        # Before Python 3.13 a carriage return is only quoted where it belongs to the end of a line.
+        writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(["origin", "row", "reason", "phone_number", CALLEE_NAME])
         for start in range(0, count(db, "SELECT count(*) FROM rejected"), _REJECTS_BATCH):
             bounds = db.execute(

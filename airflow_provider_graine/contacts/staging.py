@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from airflow_provider_graine.contacts.copied import CopiedTable
     from airflow_provider_graine.contacts.parquet import ParquetFile
 
 F = TypeVar("F", bound=TextFile)
@@ -160,6 +161,27 @@ class Staging:
 
         with telling(f'Reading "{file.origin}"', self._db), file.reading():
             self._progress.add(with_room(self._db, take))
+
+    def add_copied(self, table: CopiedTable, *, rows: int, origin: str) -> bool:
+        """Take rows that PostgreSQL has copied into a file; false, and nothing is taken, where Python has to do it."""
+        names = [name for name, _ in table.kinds]
+        if CALL_VARIABLES in names or len(set(names)) < len(names):
+            return False
+        self._require(names, origin)
+        import duckdb
+
+        def take() -> None:
+            with self._source(origin):
+                if self._stage_table(table.relation, table.columns) != rows:
+                    raise NotWholeError
+
+        try:
+            with telling("Reading the copied rows", self._db):
+                with_room(self._db, take)
+        except (NotWholeError, duckdb.Error, UnicodeDecodeError):
+            return False
+        self._progress.add(rows)
+        return True
 
     @property
     def rows(self) -> int:

@@ -6,6 +6,7 @@ Many small files are read as one, for a statement costs more than a small file d
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_graine.contacts.database import transaction, with_room
@@ -49,9 +50,10 @@ def _attempt(db: DuckDBPyConnection, files: Sequence[F], take: Callable[[Sequenc
     import duckdb
 
     def attempt() -> list[int]:
-        with transaction(db):
+        with transaction(db), ThreadPoolExecutor(1, thread_name_prefix="row-count") as thread:
+            counting = thread.submit(lambda: [file.row_count() for file in files])
             taken = take(files)
-            counts = [count for file in files if (count := file.row_count()) is not None]
+            counts = [count for count in counting.result() if count is not None]
             # No file gives more rows than it has lines: where the sums are the same, each file's numbers are.
             if len(counts) < len(files) or sum(counts) != taken:
                 raise NotWholeError

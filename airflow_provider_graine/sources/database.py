@@ -38,7 +38,7 @@ def query(sql: str, *, conn_id: str, parameters: Any = None) -> Iterator[tuple[l
     :raises ConfigurationError: when the connection is none of a database
     :raises SourceError: when the statement returns no rows at all, or the database fails while they are fetched
     """
-    hook = _hook(conn_id)
+    hook = database_hook(conn_id)
     with ExitStack() as open_things:
         cursor = _executed(hook, sql, parameters, open_things)
         first = _fetched(cursor) if cursor.description is None else None
@@ -48,7 +48,12 @@ def query(sql: str, *, conn_id: str, parameters: Any = None) -> Iterator[tuple[l
         yield columns, _rows(cursor, first)
 
 
-def _hook(conn_id: str) -> Any:
+def database_hook(conn_id: str) -> Any:
+    """
+    Give the hook of a connection.
+
+    :raises ConfigurationError: when it is none of a database
+    """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     hook = BaseHook.get_connection(conn_id).get_hook()  # type: ignore[no-untyped-call]
@@ -145,8 +150,12 @@ def _fetched(cursor: Any) -> list[Sequence[Any]]:
     try:
         return list(cursor.fetchmany(FETCH_SIZE))
     except Exception as failure:
-        # From None: what a database says of a value that it cannot convert has the value in it.
-        raise SourceError(
-            f"The database failed while rows were fetched ({type(failure).__name__}); nothing was sent. What it says "
-            "can quote people's data and is not shown: run the query by hand to see it."
-        ) from None
+        raise failed(failure) from None
+
+
+def failed(failure: Exception) -> SourceError:
+    """Say that rows could not be fetched; to be raised from ``None``, for what a database says can quote a value."""
+    return SourceError(
+        f"The database failed while rows were fetched ({type(failure).__name__}); nothing was sent. What it says "
+        "can quote people's data and is not shown: run the query by hand to see it."
+    )

@@ -17,7 +17,9 @@ class SqlToGraineOperator(GraineUploadOperator):
     """
     Have the people that a query returns called by Graine.
 
-    The rows are streamed, through a server-side cursor where the database has one. Everything else is as in
+    The rows are streamed: from PostgreSQL by ``COPY (…) TO STDOUT`` where all columns are plain (text, numbers,
+    ``boolean``, ``uuid``, ``date``, ``timestamp``), else through a server-side cursor where the database has one. The
+    call variables are the same either way. Everything else is as in
     :class:`~airflow_provider_graine.operators.graine_upload.GraineUploadOperator`, whose arguments this operator takes.
 
     :param sql: one ``SELECT``, or the path of a ``.sql`` file (templated)
@@ -39,7 +41,11 @@ class SqlToGraineOperator(GraineUploadOperator):
     def load(self, contacts: ContactList, context: Context) -> None:
         """Stream the query's rows into the list."""
         from airflow_provider_graine.sources.database import query
+        from airflow_provider_graine.sources.postgres import copyable
 
+        with copyable(self.sql, conn_id=self.sql_conn_id, parameters=self.parameters) as table:
+            if table is not None and contacts.add_copied(table.kinds, table.copy, origin="query"):
+                return
         with query(self.sql, conn_id=self.sql_conn_id, parameters=self.parameters) as (columns, rows):
             contacts.add_tuples(columns, rows, origin="query")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -85,3 +87,24 @@ class InFlight(Generic[T, R]):
                 end = error
             self._ended.put((thing, end))
             del begun, thing, end  # not to be kept in memory until the next comes
+
+
+class Ahead(Iterator[T]):
+    """
+    Things of which the next one can be got ready while calls are at work.
+
+    :param things: each is made when it is asked for
+    """
+
+    def __init__(self, things: Iterable[T]) -> None:
+        self._things = iter(things)
+        self._ready: deque[T] = deque()
+
+    def get_ready(self) -> None:
+        """Make the next one, if there is one and it is not made yet."""
+        if not self._ready:
+            self._ready.extend(islice(self._things, 1))
+
+    def __next__(self) -> T:
+        """Return the next one."""
+        return self._ready.popleft() if self._ready else next(self._things)

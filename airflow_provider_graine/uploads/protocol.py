@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -29,7 +29,7 @@ from airflow_provider_graine.exceptions import (
     UploadError,
 )
 from airflow_provider_graine.uploads.concurrency import shared_out
-from airflow_provider_graine.uploads.in_flight import InFlight
+from airflow_provider_graine.uploads.in_flight import Ahead, InFlight
 from airflow_provider_graine.uploads.progress import Progress
 from airflow_provider_graine.uploads.record import Memory, Record, short
 from airflow_provider_graine.uploads.search import Search
@@ -318,10 +318,10 @@ class Upload:
         self._progress = Progress(self._log, batches=batches, contacts=self._left)
         self._sent = []
         pairs = zip(self._contacts.chunks(size), limits, strict=True)
-        planned: Iterator[_Sending] = (_Sending(chunk, limit) for chunk, limit in pairs)
+        planned = Ahead(_Sending(chunk, limit) for chunk, limit in pairs)
         try:
             while doubtful := self._send_until_in_doubt(planned):
-                planned = chain(self._find_again(doubtful), planned)
+                planned = Ahead(chain(self._find_again(doubtful), planned))
         finally:
             self._contacts.exclude_chunks(self._sent)
 
@@ -332,7 +332,7 @@ class Upload:
         taken = sum(batch.concurrency_limit or 0 for batch in self._placed.values())
         return shared_out(limit, taken=taken, batches=batches)
 
-    def _send_until_in_doubt(self, planned: Iterator[_Sending]) -> list[tuple[_Sending, UnclearOutcomeError]]:
+    def _send_until_in_doubt(self, planned: Ahead[_Sending]) -> list[tuple[_Sending, UnclearOutcomeError]]:
         """
         Keep requests in flight until all is placed, or something went wrong and those in flight have ended.
 
@@ -358,6 +358,7 @@ class Upload:
                         in_flight.begin(going.popleft())
                     if not in_flight:
                         break
+                    planned.get_ready()
                     for sending, outcome in in_flight.ended(_LOOK):
                         self._note(sending, outcome, doubtful, failures)
                 self._remember()

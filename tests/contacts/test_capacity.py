@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from airflow_provider_graine.exceptions import CallingError, CapacityError
 from .conftest import HEADER, csv_text
 
 LIST_AND_SCREEN = """
-import resource, sys, traceback
+import random, resource, sys, traceback
 from airflow_provider_graine.contacts.contact_list import ContactList
 from airflow_provider_graine.exceptions import CapacityError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
@@ -36,12 +38,13 @@ except CapacityError as error:
     [
         "contacts.add_file(sys.argv[2], format='csv', origin='big')",
         "contacts.add_tuples(['phone_number', 'callee_name', 'plan'], "
-        "([f'+9198{n:08}', 'Secret name', 'x' * 300] for n in range(200_000)), origin='query')",
+        "([f'+9198{n:08}', 'Secret name', random.randbytes(300).hex()] for n in range(200_000)), origin='query')",
     ],
 )
 def test_a_disk_that_is_full(tmp_path: Path, take_in: str) -> None:
     path = tmp_path / "big.csv"
-    path.write_text(csv_text(HEADER, *([f"+9198{n:08}", "Secret name", "x" * 300] for n in range(200_000))))
+    plans = (random.randbytes(300).hex() for _ in itertools.count())  # nothing that could be packed
+    path.write_text(csv_text(HEADER, *([f"+9198{n:08}", "Secret name", next(plans)] for n in range(200_000))))
     ran = subprocess.run(
         [sys.executable, "-c", LIST_AND_SCREEN.format(take_in=take_in), str(tmp_path), str(path), str(20 * 2**20)],
         capture_output=True, text=True, env={"PYTHONPATH": ":".join(filter(None, sys.path))},

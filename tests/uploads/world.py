@@ -90,9 +90,8 @@ class PlainList:
 
     @staticmethod
     def _chunk(index: int, rows: list[tuple[str, str, int]]) -> Chunk:
-        body = "[" + ",".join(text for _, text, _ in rows) + "]"
-        fingerprint = hashlib.sha256("\n".join(text for _, text, _ in sorted(rows)).encode()).hexdigest()
-        return Chunk(index, len(rows), body.encode(), fingerprint, (rows[0][2], rows[-1][2]))
+        body = ("[" + ",\n".join(text for _, text, _ in rows) + "]").encode()
+        return Chunk(index, len(rows), body, hashlib.sha256(body).hexdigest(), (rows[0][2], rows[-1][2]))
 
 
 def contact(number: str, name: str) -> dict[str, Any]:

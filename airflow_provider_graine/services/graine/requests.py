@@ -350,7 +350,7 @@ def create_batch(
         path="/batches/",
         does=f"create a batch in campaign {campaign_id}",
         parse=Batch.model_validate,
-        body=options[:-1] + b',"contacts":' + people + b"}",
+        body=b"".join((options[:-1], b',"contacts":', people, b"}")),
         refusals=CREATE_REFUSALS,
     )
 
