@@ -82,7 +82,7 @@ def upload(operator: str, **arguments: Any) -> dict[str, Any]:
     task = Task()
     task.run(
         getattr(import_module(f"airflow_provider_graine.transfers.{module}"), name)(
-            task_id="call", campaign_id="camp_1", on_invalid="skip", batch_size=1_000, **arguments
+            task_id="call", campaign_id="camp_1", on_invalid="skip", **arguments
         )
     )
     return dict(task.xcom["summary"])

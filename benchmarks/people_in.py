@@ -1,7 +1,7 @@
 """
 People from CSV and from PostgreSQL onto batches, with all checks, against plain scripts that check nothing.
 
-``python -m benchmarks.people_in [--rows 1000000] [--repeat 3]``
+``python -m benchmarks.people_in [--rows 1000000] [--batch-size 1000] [--repeat 3] [--only csv|sql]``
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TEXTS_SQL = SQL.replace("premium, renewal_date", "premium::text AS premium, ren
 # -- the plain scripts
 
 
-def plain_csv(path: str, url: str) -> None:
+def plain_csv(path: str, url: str, batch_size: int) -> None:
     import csv
     import json
     from itertools import islice
@@ -39,14 +39,14 @@ def plain_csv(path: str, url: str) -> None:
 
     with httpx.Client(timeout=60) as client, open(path, newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        while chunk := list(islice(rows, 1_000)):
+        while chunk := list(islice(rows, batch_size)):
             contacts = [{"phone_number": row.pop("phone_number"), "call_variables": row} for row in chunk]
             body = json.dumps({"campaign_id": "camp_1", "contacts": contacts})
             answer = client.post(f"{url}/batches/", content=body, headers={"Content-Type": "application/json"})
             answer.raise_for_status()
 
 
-def plain_sql(dsn: str, sql: str, url: str) -> None:
+def plain_sql(dsn: str, sql: str, url: str, batch_size: int) -> None:
     import json
 
     import httpx
@@ -54,7 +54,7 @@ def plain_sql(dsn: str, sql: str, url: str) -> None:
 
     with httpx.Client(timeout=60) as client, psycopg2.connect(dsn) as connection, connection.cursor("people") as cursor:
         cursor.execute(sql)
-        while rows := cursor.fetchmany(1_000):
+        while rows := cursor.fetchmany(batch_size):
             columns = [column.name for column in cursor.description]
             contacts = []
             for row in rows:
@@ -68,12 +68,23 @@ def plain_sql(dsn: str, sql: str, url: str) -> None:
 # -- the operators
 
 
-def from_csv(path: str, suppressed: str | None) -> dict[str, Any]:
-    return upload("object_storage_to_graine:ObjectStorageToGraineOperator", path=path, suppress=suppressed)
+def from_csv(path: str, suppressed: str | None, batch_size: int = 1_000) -> dict[str, Any]:
+    return upload(
+        "object_storage_to_graine:ObjectStorageToGraineOperator",
+        path=path,
+        suppress=suppressed,
+        batch_size=batch_size,
+    )
 
 
-def from_sql(sql: str, suppressed: str) -> dict[str, Any]:
-    return upload("sql_to_graine:SqlToGraineOperator", sql=sql, sql_conn_id="warehouse", suppress=suppressed)
+def from_sql(sql: str, suppressed: str, batch_size: int = 1_000) -> dict[str, Any]:
+    return upload(
+        "sql_to_graine:SqlToGraineOperator",
+        sql=sql,
+        sql_conn_id="warehouse",
+        suppress=suppressed,
+        batch_size=batch_size,
+    )
 
 
 def load(server: PostgresServer, path: Path) -> str:
@@ -100,6 +111,7 @@ def compared(plain: Measured, ours: Measured, *, source: str, target: float) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--batch-size", type=int, default=1_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", choices=["csv", "sql"])
     options = parser.parse_args()
@@ -108,14 +120,15 @@ def main() -> int:
 
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as directory, answering_server() as server:
+        size = {"batch_size": options.batch_size}
         people = str(write_people(Path(directory) / "people.csv", options.rows))
         opted_out = str(write_numbers(Path(directory) / "opted_out.csv", map(number, range(0, options.rows, 100))))
         if options.only != "sql":
             with airflow_home(graine_default=server.airflow_connection):
                 runs = medians(
                     options.repeat,
-                    plain=("benchmarks.people_in:plain_csv", {"path": people, "url": server.url}),
-                    ours=("benchmarks.people_in:from_csv", {"path": people, "suppressed": opted_out}),
+                    plain=("benchmarks.people_in:plain_csv", {"path": people, "url": server.url, **size}),
+                    ours=("benchmarks.people_in:from_csv", {"path": people, "suppressed": opted_out, **size}),
                 )
             lines += compared(runs["plain"], runs["ours"], source="CSV", target=_CSV_TARGET)
         if options.only != "csv":
@@ -130,12 +143,12 @@ def main() -> int:
                 ):
                     runs = medians(
                         options.repeat,
-                        plain=("benchmarks.people_in:plain_sql", {"dsn": dsn, "sql": sql, "url": server.url}),
-                        ours=("benchmarks.people_in:from_sql", {"sql": sql, "suppressed": opted_out}),
+                        plain=("benchmarks.people_in:plain_sql", {"dsn": dsn, "sql": sql, "url": server.url, **size}),
+                        ours=("benchmarks.people_in:from_sql", {"sql": sql, "suppressed": opted_out, **size}),
                     )
                     lines += compared(runs["plain"], runs["ours"], source=source, target=_SQL_TARGET)
         print(json.dumps(server.counts()))
-    return report(f"{options.rows:,} people onto batches of 1,000, median of {options.repeat}", lines)
+    return report(f"{options.rows:,} people onto batches of {options.batch_size:,}, median of {options.repeat}", lines)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def test_the_wheels_metadata_are_complete(wheel: zipfile.ZipFile) -> None:
     assert metadata["Name"] == "airflow-provider-graine"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
-    assert set(metadata.get_all("Provides-Extra", [])) == {"sandbox", "amazon", "google", "microsoft-azure"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"sandbox", "amazon", "google", "microsoft-azure", "sftp"}
     assert b"Apache License" in wheel.read(f"{folder}/licenses/LICENSE")
     entry_points = wheel.read(f"{folder}/entry_points.txt").decode()
     assert "[apache_airflow_provider]" in entry_points

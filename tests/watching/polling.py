@@ -45,7 +45,15 @@ def run(*waits: Awaitable[Any], may_fail: bool = False) -> list[Any]:
     """
 
     async def together() -> list[Any]:
-        ended = list(await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 30))
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            ended = list(await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30))
+        except TimeoutError:
+            # Most likely the others wait for what one of them did not come to do.
+            for task in tasks:
+                if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
+                    raise failure from None
+            raise
         for each in ended:
             if isinstance(each, BaseException) and not (may_fail and isinstance(each, Exception)):
                 raise each

@@ -288,7 +288,7 @@ def test_wait_is_woken_by_news_and_by_nothing_else(sandbox: Sandbox, hook: Grain
         await until(lambda: asked(sandbox)["list"] >= looks + 4)
         assert len(seen) == 1, "four looks of the other wait had nothing new"
         expire(sandbox, [slow])
-        await until(lambda: len(seen) == 2, within=2)
+        await until(lambda: len(seen) == 2)
         expire(sandbox, [fast])
 
     slowly = wait_for([slow], campaign_id, interval=60, seen=seen)
