@@ -322,9 +322,8 @@ class Upload:
         try:
             while doubtful := self._send_until_in_doubt(planned):
                 planned = Ahead(chain(self._find_again(doubtful), planned))
-        except (_StoodStillError, _TooLargeError):
+        finally:
             self._contacts.exclude_chunks(self._sent)
-            raise
 
     def _limits(self, batches: int) -> list[int] | list[None]:
         limit = self._service.limit_to_share
