@@ -120,9 +120,18 @@ class NumberList:
         bare = "false"
         if self._reader.default_region is None:  # without a plus, only the digits can tell
             bare = r"regexp_full_match(raw, '[0-9][0-9 ().\-]*') AND NOT regexp_matches(raw, '\.0+$')"
+        plainly = count(
+            self._db,
+            f"INSERT INTO {self._listed} SELECT CAST(substr(number, 2) AS BIGINT), NULL FROM {squeezed} WHERE {plain}",
+        )
+        if plainly < self._count():  # to look for the others takes as long again
+            self._resolve_others(squeezed, plain, bare)
+        self._db.execute(f"CREATE OR REPLACE TABLE {self._raw} (raw VARCHAR)")
+
+    def _resolve_others(self, squeezed: str, plain: str, bare: str) -> None:
+        """Read the entries that are not written as E.164: bare digits as endings, all others as the library does."""
         ending = "ltrim(regexp_replace(raw, '[^0-9]', '', 'g'), '0')"
         self._db.execute(f"""
-            INSERT INTO {self._listed} SELECT CAST(substr(number, 2) AS BIGINT), NULL FROM {squeezed} WHERE {plain};
             CREATE OR REPLACE TEMP TABLE sorted_out AS
             SELECT DISTINCT raw, CASE WHEN {bare} THEN 'bare' ELSE 'other' END AS form
             FROM {squeezed} WHERE NOT {plain} AND NOT {blank_sql("raw")};
@@ -147,7 +156,7 @@ class NumberList:
                     [len(str(entry.digits)) if entry.is_suffix else None for entry in read],
                 ],
             )
-        self._db.execute(f"DROP TABLE sorted_out; DELETE FROM {self._raw}")
+        self._db.execute("DROP TABLE sorted_out")
 
     def matches(self, people: str) -> str:
         """
