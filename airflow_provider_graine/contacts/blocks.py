@@ -96,15 +96,16 @@ def block_file(block: bytes, directory: Path) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def block_relation(path: Path, columns: Iterable[str]) -> str:
+def block_relation(path: Path, columns: Iterable[str], *, null: str = "") -> str:
     """
-    :param path: file of a block
+    :param path: file of a block, or of other lines with tabs between texts that hold neither
     :param columns: a name for each text of a line
-    :return: SQL of a relation with these columns, an empty text NULL
+    :param null: the text that stands for NULL
+    :return: SQL of a relation with these columns
     """
     named = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)
     return (
         f"read_csv({literal(str(path))}, columns={{{named}}}, auto_detect=false, header=false, delim='\t', quote='', "
         f"escape='', new_line='\\n', compression='none', max_line_size={MAX_ROW_BYTES}, "
-        f"buffer_size={2 * MAX_ROW_BYTES}, nullstr='')"
+        f"buffer_size={2 * MAX_ROW_BYTES}, nullstr={literal(null)})"
     )

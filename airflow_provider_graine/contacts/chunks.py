@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -125,9 +126,13 @@ def _written(db: DuckDBPyConnection, size: int, planned: str, last: int, path: P
 
 def _read(path: Path, bounds: list[_Bounds]) -> Iterator[Chunk]:
     lines = path.read_bytes()
-    start = 0
-    for index, people, first, last in bounds:
-        end = lines.index(_END, start)
+    starts, end = [0], lines.find(_END)
+    while end != -1:
+        starts.append(end + len(_END) + len(b"\n"))
+        end = lines.find(_END, end + 1)
+    if len(starts) - 1 != len(bounds) or starts[-1] != len(lines):
+        raise RuntimeError("There are not as many ends as chunks.")
+    for (index, people, first, last), (start, following) in zip(bounds, itertools.pairwise(starts), strict=True):
+        end = following - len(_END) - len(b"\n")
         contacts = b"".join((b"[", memoryview(lines)[start:end], b"]"))
         yield Chunk(index, people, contacts, hashlib.sha256(contacts).hexdigest(), (first, last))
-        start = end + len(_END) + len(b"\n")

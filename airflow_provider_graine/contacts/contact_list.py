@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_graine.contacts.chunks import Chunk, cut
-from airflow_provider_graine.contacts.copied import CopiedTable, Kind
 from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
 from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, checked_format, guess_format
 from airflow_provider_graine.contacts.number_lists import NumberList
@@ -27,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from airflow_provider_graine.contacts.copied import Kind
+
 
 class ContactList:
     """
-    The people of one upload, in a database file of their own that is removed with the list.
+    The people of one upload, in a database of their own whose files are removed with the list.
 
     Use it as a context manager. First take in contacts and suppression lists, then :meth:`screen`, then
     :meth:`exclude`, :meth:`chunks` and :meth:`write_rejects`. Not for use by several threads at once.
@@ -133,15 +134,8 @@ class ContactList:
         :return: whether they were taken; if not, nothing was, and they have to come as tuples
         :raises SourceError: a column is missing
         """
-        with (
-            self._taking_in(),
-            tempfile.TemporaryDirectory(dir=self._directory, prefix="copied-") as directory,
-        ):
-            path = Path(directory) / "rows"
-            with telling("Copying the rows"), path.open("wb") as file:
-                rows = copy(file)
-            table = CopiedTable(path, kinds)
-            return rows is not None and self._staging.add_copied(table, rows=rows, origin=origin)
+        with self._taking_in():
+            return self._staging.add_copied(kinds, copy, origin=origin)
 
     def add_file(self, path: str | Path, *, format: FileFormat, origin: str, delimiter: str = ",") -> None:
         """Take one local file; see :meth:`add_files`."""

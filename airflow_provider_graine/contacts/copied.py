@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from airflow_provider_graine.contacts.database import MAX_ROW_BYTES, literal
-from airflow_provider_graine.contacts.shapes import Column
+from airflow_provider_graine.contacts.blocks import block_relation
+from airflow_provider_graine.contacts.database import literal
+from airflow_provider_graine.contacts.shapes import Column, quoted_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +41,7 @@ class CopiedTable:
     @property
     def relation(self) -> str:
         """SQL of the rows, the columns named by :attr:`columns`."""
-        named = ", ".join(f"{literal(_place(place))}: 'VARCHAR'" for place in range(len(self.kinds)))
-        return (
-            f"read_csv({literal(str(self.path))}, columns={{{named}}}, auto_detect=false, header=false, delim='\t', "
-            f"quote='', escape='', new_line='\\n', compression='none', max_line_size={MAX_ROW_BYTES}, "
-            f"buffer_size={2 * MAX_ROW_BYTES}, nullstr={literal(_NULL)})"
-        )
+        return block_relation(self.path, map(_place, range(len(self.kinds))), null=_NULL)
 
     @property
     def columns(self) -> list[Column]:
@@ -78,24 +74,22 @@ def _json(value: str, kind: Kind) -> str:
         case "boolean":
             return f"CASE {value} WHEN 't' THEN 'true' WHEN 'f' THEN 'false' END"
         case "decimal":
-            return f"CASE WHEN NOT ends_with({value}, 'NaN') AND NOT ends_with({value}, 'y') THEN {_quoted(value)} END"
+            return (
+                f"CASE WHEN NOT ends_with({value}, 'NaN') AND NOT ends_with({value}, 'y') THEN {quoted_sql(value)} END"
+            )
         case "float":
             number = f"CAST({value} AS DOUBLE)"
             return f"CASE WHEN isfinite({number}) THEN CAST(to_json({number}) AS VARCHAR) END"
         case "date":
-            return _if_it_is(value, _DATE, _quoted(value))
+            return _if_it_is(value, _DATE, quoted_sql(value))
         case "timestamp":
             fraction = f"rpad(split_part({value}, '.', 2), 6, '0')"
             iso = f"replace(split_part({value}, '.', 1), ' ', 'T')"
             return _if_it_is(
                 value,
                 _TIMESTAMP,
-                _quoted(f"{iso} || CASE WHEN contains({value}, '.') THEN '.' || {fraction} ELSE '' END"),
+                quoted_sql(f"{iso} || CASE WHEN contains({value}, '.') THEN '.' || {fraction} ELSE '' END"),
             )
-
-
-def _quoted(text: str) -> str:
-    return f"'\"' || {text} || '\"'"
 
 
 def _if_it_is(value: str, form: str, then: str) -> str:

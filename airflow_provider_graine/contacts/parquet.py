@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_graine.contacts.database import identifier, is_exhausted, literal
+from airflow_provider_graine.contacts.shapes import quoted_sql
 from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
@@ -94,17 +95,17 @@ def _not_null(value: str, kind: Any, column: str) -> str:
     if name in ("float", "double"):
         return f"CASE WHEN isfinite({value}) THEN CAST(to_json({value}) AS VARCHAR) END"
     if name in ("decimal", "uuid", "date"):
-        return _quoted(f"CAST({value} AS VARCHAR)")
+        return quoted_sql(f"CAST({value} AS VARCHAR)")
     if name in _TIMESTAMPS:
-        return _quoted(_iso(f"CAST({value} AS TIMESTAMP)", "%Y-%m-%dT%H:%M:%S"))
+        return quoted_sql(_iso(f"CAST({value} AS TIMESTAMP)", "%Y-%m-%dT%H:%M:%S"))
     if name == "timestamp with time zone":
         utc = f"({value} AT TIME ZONE 'UTC')"
-        return _quoted(f"{_iso(utc, '%Y-%m-%dT%H:%M:%S')} || '+00:00'")
+        return quoted_sql(f"{_iso(utc, '%Y-%m-%dT%H:%M:%S')} || '+00:00'")
     if name in ("time", "time_ns"):
-        return _quoted(_iso(f"(DATE '2000-01-01' + CAST({value} AS TIME))", "%H:%M:%S"))
+        return quoted_sql(_iso(f"(DATE '2000-01-01' + CAST({value} AS TIME))", "%H:%M:%S"))
     if name == "time with time zone":  # Parquet stores it in UTC
         utc = f"(DATE '2000-01-01' + CAST({value} AS TIME))"
-        return _quoted(f"{_iso(utc, '%H:%M:%S')} || '+00:00'")
+        return quoted_sql(f"{_iso(utc, '%H:%M:%S')} || '+00:00'")
     if name in ("list", "array"):
         child = dict(kind.children)["child"]
         item = json_sql("item", child, column)
@@ -120,10 +121,6 @@ def _not_null(value: str, kind: Any, column: str) -> str:
         f'Column "{column}" holds values of type {str(kind).split("(")[0]}, which has no JSON form; nothing was sent. '
         f"Convert it to text or a number where the file is made."
     )
-
-
-def _quoted(text: str) -> str:
-    return f"'\"' || {text} || '\"'"
 
 
 def _iso(timestamp: str, form: str) -> str:

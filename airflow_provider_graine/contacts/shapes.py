@@ -55,6 +55,14 @@ def plain_text_sql(json_text: str) -> str:
     )
 
 
+def quoted_sql(text: str) -> str:
+    """
+    :param text: SQL expression of a text in which JSON has nothing to escape
+    :return: SQL expression of its JSON text
+    """
+    return f"'\"' || {text} || '\"'"
+
+
 class TableLines:
     """
     Rows of a table as lines for :mod:`~airflow_provider_graine.contacts.blocks`: number, name and call variables.

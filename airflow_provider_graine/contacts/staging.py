@@ -8,7 +8,7 @@ They are in one table::
 ``ordinal`` counts from 0: it is the place in the table, from which nothing is ever deleted, so that several threads can
 take rows in without anybody numbering them. ``variables`` is the JSON object of call variables, keys sorted, the name
 under ``callee_name``. ``named`` says whether there is a name that is more than white space; NULL marks a row that could
-not be read (in ``named``, for the texts are long and stay on disk until they are sent).
+not be read (in ``named``, for the texts are long and may be on disk until they are sent).
 """
 
 # ruff: noqa: S608 -- all names in the SQL are our own or quoted by literal() and identifier()
@@ -17,11 +17,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import tempfile
 from collections.abc import Mapping
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from airflow_provider_graine.contacts.blocks import block_file, write_blocks
+from airflow_provider_graine.contacts.copied import CopiedTable
 from airflow_provider_graine.contacts.database import (
     MAX_ROW_BYTES,
     blank_sql,
@@ -55,12 +59,13 @@ from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
-    from airflow_provider_graine.contacts.copied import CopiedTable
+    from airflow_provider_graine.contacts.copied import Kind
     from airflow_provider_graine.contacts.parquet import ParquetFile
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=TextFile)
 T = TypeVar("T")
@@ -162,12 +167,21 @@ class Staging:
         with telling(f'Reading "{file.origin}"', self._db), file.reading():
             self._progress.add(with_room(self._db, take))
 
-    def add_copied(self, table: CopiedTable, *, rows: int, origin: str) -> bool:
-        """Take rows that PostgreSQL has copied into a file; false, and nothing is taken, where Python has to do it."""
-        names = [name for name, _ in table.kinds]
+    def add_copied(
+        self, kinds: Sequence[tuple[str, Kind]], copy: Callable[[BinaryIO], int | None], *, origin: str
+    ) -> bool:
+        """Take rows that PostgreSQL copies into a file; false, and nothing is taken, where Python has to fetch them."""
+        names = [name for name, _ in kinds]
         if CALL_VARIABLES in names or len(set(names)) < len(names):
             return False
         self._require(names, origin)
+        with tempfile.TemporaryDirectory(dir=self._directory, prefix="copied-") as directory:
+            table = CopiedTable(Path(directory) / "rows", kinds)
+            with telling(f'Copying "{origin}"'), table.path.open("wb") as file:
+                rows = copy(file)
+            return rows is not None and self._take_copied(table, rows, origin)
+
+    def _take_copied(self, table: CopiedTable, rows: int, origin: str) -> bool:
         import duckdb
 
         def take() -> None:
@@ -176,9 +190,10 @@ class Staging:
                     raise NotWholeError
 
         try:
-            with telling("Reading the copied rows", self._db):
+            with telling(f'Reading "{origin}"', self._db):
                 with_room(self._db, take)
-        except (NotWholeError, duckdb.Error, UnicodeDecodeError):
+        except (NotWholeError, duckdb.Error, UnicodeDecodeError) as failure:
+            log.info('The copy of "%s" is not for DuckDB (%s); its rows are fetched', origin, type(failure).__name__)
             return False
         self._progress.add(rows)
         return True

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 #: Rows fetched at a time.
 FETCH_SIZE: Final = 5_000
-_CURSOR_NAME: Final = "airflow_provider_graine"
+CURSOR_NAME: Final = "airflow_provider_graine"
 
 # Their plain cursors fetch from the server (or the file) as the rows are asked for.
 _STREAMING_DRIVERS: Final = frozenset(
@@ -93,11 +93,11 @@ def _streaming_cursor(connection: Any, driver: str) -> Any:
     if driver == "psycopg":
         from psycopg.rows import tuple_row
 
-        return connection.cursor(_CURSOR_NAME, row_factory=tuple_row)
+        return connection.cursor(CURSOR_NAME, row_factory=tuple_row)
     if driver == "psycopg2":
         from psycopg2.extensions import cursor  # type: ignore[import-untyped]
 
-        return connection.cursor(_CURSOR_NAME, cursor_factory=cursor)
+        return connection.cursor(CURSOR_NAME, cursor_factory=cursor)
     if driver == "MySQLdb":
         from MySQLdb.cursors import SSCursor
 

@@ -8,14 +8,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from airflow_provider_graine.sources.database import database_hook, failed
+from airflow_provider_graine.sources.database import CURSOR_NAME, database_hook, failed
 
 if TYPE_CHECKING:
     from airflow_provider_graine.contacts.copied import Kind
 
 log = logging.getLogger(__name__)
-
-_CURSOR_NAME: Final = "airflow_provider_graine"
 
 # The types whose text is all there is to know, by their ids in pg_type; all others are read through the driver.
 _KINDS: Final[Mapping[int, Kind]] = {
@@ -92,7 +90,7 @@ def _kinds(connection: Any, sql: str, parameters: Any) -> list[tuple[str, Kind]]
     if status is None or status("client_encoding") != "UTF8" or not (status("DateStyle") or "").startswith("ISO"):
         return None
     try:
-        with closing(connection.cursor(_CURSOR_NAME)) as cursor:
+        with closing(connection.cursor(CURSOR_NAME)) as cursor:
             cursor.execute(sql, parameters)
             if cursor.description is None:
                 cursor.fetchmany(0)

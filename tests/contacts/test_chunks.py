@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_graine.contacts import chunks as chunks_module
 from airflow_provider_graine.contacts.chunks import Chunk
 from airflow_provider_graine.contacts.contact_list import ContactList
 from airflow_provider_graine.exceptions import CallingError, ConfigurationError, SourceError
@@ -175,3 +176,32 @@ def test_importing_the_list_loads_neither_duckdb_nor_phonenumbers() -> None:
         "assert not {'duckdb', 'phonenumbers', 'numpy', 'pandas', 'pyarrow', 'airflow'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(filter(None, sys.path))})
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 2])
+def test_a_piece_with_more_or_fewer_ends_gives_no_chunk_at_all(tmp_path: Path, left_out: int) -> None:
+    """An end that is too many would cut somebody in two; none is trusted then."""
+    path = tmp_path / "piece"
+    people = [b'{"a":1},\n{"a":2}\x02\n', b'{"a":3}\x02\n', b'{"b":\x02\n}\x02\n']
+    path.write_bytes(b"".join(people[: 3 - left_out]))
+    bounds = [(0, 2, 0, 1), (1, 1, 2, 2)]
+    if left_out == 1:
+        assert [chunk.contacts for chunk in chunks_module._read(path, bounds)] == [b'[{"a":1},\n{"a":2}]', b'[{"a":3}]']
+    else:
+        with pytest.raises(RuntimeError, match="ends"):
+            next(chunks_module._read(path, bounds))
+
+
+def test_no_control_character_gets_into_a_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    good = b'{"phone_number": "+919876543210", "callee_name": "Asha \\u0002"}\n'
+    path.write_bytes(good + b'{"phone_number": "+919876543211", "callee_name": "Ra\x02o"}\n')
+    with ContactList(directory=tmp_path) as contacts:
+        contacts.add_file(path, format="jsonl", origin="p")
+        contacts.add_tuples(HEADER, [["+919876543212", "Priya \x02", "\x02"]], origin="query")
+        contacts.screen()
+        [chunk] = contacts.chunks(10)
+    assert b"\x02" not in chunk.contacts
+    names = [person["call_variables"]["callee_name"] for person in json.loads(chunk.contacts)]
+    assert names[0] == "Asha \x02"
+    assert names[-1] == "Priya \x02"

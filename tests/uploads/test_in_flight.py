@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 
-from airflow_provider_graine.uploads.in_flight import InFlight
+from airflow_provider_graine.uploads.in_flight import Ahead, InFlight
 
 
 def test_ends_come_back_in_the_order_of_the_ends() -> None:
@@ -82,3 +84,25 @@ def test_a_call_that_does_not_end_does_not_keep_the_process() -> None:
         "in_flight.close()\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=30)
+
+
+def test_one_thing_is_made_ahead_and_none_is_lost() -> None:
+    made: list[int] = []
+
+    def make() -> Iterator[int]:
+        for thing in range(4):
+            made.append(thing)
+            yield thing
+
+    things = Ahead(make())
+    assert made == []
+    things.get_ready()
+    things.get_ready()
+    assert made == [0]
+    assert next(things) == 0
+    assert next(things) == 1
+    things.get_ready()
+    assert made == [0, 1, 2]
+    assert list(Ahead(chain([9], things))) == [9, 2, 3]  # what was ready is still to come
+    things.get_ready()
+    assert list(things) == []
