@@ -361,7 +361,7 @@ class _Parts:
         try:
             return self.client.build_request(
                 request.method,
-                self.settings.base_url + request.path,
+                _address(self.settings.base_url + request.path),
                 params=request.query or None,
                 headers=headers,
                 content=request.body,
@@ -371,6 +371,11 @@ class _Parts:
         raise ConfigurationError(
             f"Could not {request.does}: the ids and filters make no address. Nothing was sent; correct them."
         )
+
+
+@lru_cache(maxsize=128)
+def _address(url: str) -> httpx.URL:
+    return httpx.URL(url)  # to parse it takes a tenth of what a request does, and most go where the last one went
 
 
 def _client_arguments(settings: ServiceSettings) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def upload(operator: str, **arguments: Any) -> dict[str, Any]:
     from tests.task import Task
 
     logging.basicConfig(level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # as in a task's log
     module, _, name = operator.partition(":")
     task = Task()
     task.run(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 #: Index of a chunk, how many people it has, and the first and last row of the list that are in it.
 _Bounds: TypeAlias = tuple[int, int, int, int]
 
-_MANY = 1_000_000
-_BYTES_AT_ONCE = 4 * 1024 * 1024
+_BYTES_AT_ONCE = 8 * 1024 * 1024
 
 _END = b"\x02"  # after the last person of a chunk; in no JSON
 
@@ -76,24 +75,42 @@ def cut(db: DuckDBPyConnection, size: int, *, directory: Path, plan: str, everyb
 
 
 def _chunks(db: DuckDBPyConnection, size: int, plan: str, directory: Path) -> Iterator[Chunk]:
-    some = "TABLESAMPLE 2% (system)" if count(db, "SELECT count(*) FROM contacts") > _MANY else ""
-    person_bytes = max(1, count(db, f"SELECT CAST(avg(strlen(variables)) AS BIGINT) FROM staged {some}"))
-    step = size * max(1, _BYTES_AT_ONCE // (size * person_bytes))
     people = count(db, f"SELECT count(*) FROM {plan}")
-    db.execute("SET threads = 1")  # it reads ahead; the other cores are for those who send
-    with db.cursor() as own:
+    at_once = 1  # chunks in a piece: few, until their length is known
 
-        def write(start: int) -> tuple[Path, list[_Bounds]]:
-            end = min(start + step, people)
+    def ranges() -> Iterator[tuple[int, int]]:
+        start = 0
+        while start < people:
+            end = min(start + size * at_once, people)
+            yield start, end
+            start = end
+
+    with db.cursor() as own, _one_thread(db):
+
+        def write(rows: tuple[int, int]) -> tuple[Path, list[_Bounds]]:
+            start, end = rows
             planned = f"(SELECT * FROM {plan} WHERE place >= {start} AND place < {end})"
             path = directory / f"{plan}-{start}"
             return path, _written(own, size, planned, end - 1, path)
 
-        with closing(one_ahead(write, range(0, people, step))) as pieces:
+        with closing(one_ahead(write, ranges())) as pieces:
             for path, bounds in pieces:
+                fitting = _BYTES_AT_ONCE * len(bounds) // path.stat().st_size
+                at_once = max(1, min(fitting, 4 * at_once))
                 yield from _read(path, bounds)
                 path.unlink()
     db.execute(f"DROP VIEW {plan}; DROP TABLE IF EXISTS {plan}_left")
+
+
+@contextmanager
+def _one_thread(db: DuckDBPyConnection) -> Iterator[None]:
+    """It reads ahead: the other cores are for those who send."""
+    threads = count(db, "SELECT current_setting('threads')")
+    db.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        db.execute(f"SET threads = {threads}")
 
 
 def _written(db: DuckDBPyConnection, size: int, planned: str, last: int, path: Path) -> list[_Bounds]:

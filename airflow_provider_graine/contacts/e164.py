@@ -96,7 +96,7 @@ def _code_sql(national: str, code: int, check: NumberCheck) -> str | None:
     lengths = [length for length in main.general_desc.possible_length if 1 < length <= most]
     if not lengths:
         return None
-    conditions = [f"len({national}) IN ({', '.join(map(str, lengths))})"]
+    conditions = [f"strlen({national}) IN ({', '.join(map(str, lengths))})"]
     if main.national_prefix_for_parsing:
         taken_off = f"regexp_extract({national}, {literal(f'^(?:{main.national_prefix_for_parsing})')})"
         conditions.append(f"{taken_off} = ''")  # of some regions the pattern matches nothing as well
@@ -144,4 +144,4 @@ def _type_sql(national: str, region: Any) -> str:
 
 def _match_sql(national: str, lengths: tuple[int, ...], pattern: str) -> str:
     matches = f"regexp_full_match({national}, {literal(f'(?:{pattern})')})"
-    return f"(len({national}) IN ({', '.join(map(str, lengths))}) AND {matches})" if lengths else matches
+    return f"(strlen({national}) IN ({', '.join(map(str, lengths))}) AND {matches})" if lengths else matches

@@ -123,8 +123,10 @@ def screen(
 
         CREATE TABLE several AS
         SELECT digits, min(ordinal) AS first
-        FROM checked ANTI JOIN suppressed USING (digits)
-        WHERE reason IS NULL GROUP BY digits HAVING count(*) > 1;
+        FROM checked SEMI JOIN (
+            SELECT digits FROM checked WHERE reason IS NULL GROUP BY digits HAVING count(*) > 1
+        ) USING (digits)
+        WHERE reason IS NULL GROUP BY digits;
 
         CREATE TABLE verdicts AS
         SELECT ordinal, digits,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from airflow.sdk import ObjectStoragePath
+from fsspec.core import split_protocol
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_graine.contacts.ahead import one_ahead
 from airflow_provider_graine.exceptions import SourceError
@@ -92,22 +94,28 @@ def _fetched(group: list[_File], directory: Path) -> list[tuple[str, Path]]:
 def _found(path: str, conn_id: str | None) -> list[_File]:
     wildcard = next((index for index, character in enumerate(path) if character in _WILDCARDS), None)
     if wildcard is None:
-        file = ObjectStoragePath(path, conn_id=conn_id)
-        if not file.fs.isfile(file.path):
-            raise SourceError(f"There is no file at {file.fs.unstrip_protocol(file.path)}. Nothing was sent.")
-        return [_File(file.fs, file.path, file.fs.size(file.path) or 0)]
+        fs, name = _store(path, conn_id)
+        if not fs.isfile(name):
+            raise SourceError(f"There is no file at {fs.unstrip_protocol(name)}. Nothing was sent.")
+        return [_File(fs, name, fs.size(name) or 0)]
     cut = path.rfind("/", 0, wildcard) + 1
-    base = ObjectStoragePath(path[:cut], conn_id=conn_id)
-    pattern = f"{base.path.rstrip('/')}/{path[cut:]}"
-    found = base.fs.glob(pattern, detail=True)
+    fs, base = _store(path[:cut], conn_id)
+    found = fs.glob(f"{base.rstrip('/')}/{path[cut:]}", detail=True)
     files = [
-        _File(base.fs, str(name), info.get("size") or 0)
-        for name, info in sorted(found.items())
-        if info["type"] == "file"
+        _File(fs, str(name), info.get("size") or 0) for name, info in sorted(found.items()) if info["type"] == "file"
     ]
     if not files:
         raise SourceError(
-            f"No file matches the pattern below {base.fs.unstrip_protocol(base.path)}. "
+            f"No file matches the pattern below {fs.unstrip_protocol(base)}. "
             "A missing file is not an empty list: nothing was sent."
         )
     return files
+
+
+def _store(path: str, conn_id: str | None) -> tuple[Any, str]:
+    """:return: the store of a path, and the path's name in it"""
+    if conn_id is None and split_protocol(path)[0] in (None, "file"):
+        fs = LocalFileSystem()  # for any path, Airflow loads the libraries of all stores that are installed
+        return fs, fs._strip_protocol(path)
+    there = ObjectStoragePath(path, conn_id=conn_id)
+    return there.fs, there.path
