@@ -160,10 +160,6 @@ def land(
     failed = f"Could not write {uri}", "No partial file was left, and nothing was replaced. Try again."
     upload = _upload_to(path, block_size)
 
-    def write(block: bytes) -> None:
-        upload.write(block)
-        digest.update(block)
-
     # The store has a thread of its own: a block is written while the next one is made, and a timeout or a kill, raised
     # in the main thread, cannot lose what a step is about to note, such as the id of a multipart upload.
     with ThreadPoolExecutor(1, thread_name_prefix="landing") as store:
@@ -174,7 +170,8 @@ def land(
             for block in _encoded(blocks, compress):
                 with _errors_of_the_store(*failed):
                     step.result()
-                step = store.submit(write, block)
+                step = store.submit(upload.write, block)
+                digest.update(block)
                 size += len(block)
             with _errors_of_the_store(*failed):
                 step.result()
