@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +93,21 @@ def test_files_here_are_not_copied(tmp_path: Path) -> None:
     [group] = local_files([f"file://{tmp_path}/1.csv", f"{tmp_path}/*.csv"])
     assert [path for _, path in group] == [tmp_path / name for name in ("1.csv", "0.csv", "1.csv", "2.csv")]
     assert all(path.exists() for _, path in group)
+
+
+@pytest.mark.parametrize("written", ["file://{}/people.csv", "{}/people.csv", "file://{}/peo*.csv", "people.csv"])
+def test_a_file_here_needs_no_library_of_other_stores(tmp_path: Path, written: str) -> None:
+    (tmp_path / "people.csv").write_text("phone_number\n")
+    program = f"""if True:
+        import sys
+        from airflow_provider_graine.sources.files import local_files
+
+        [[(uri, path)]] = local_files({written.format(tmp_path)!r})
+        print(uri, path)
+        assert not [name for name in sys.modules if name.startswith(("s3fs", "boto", "gcsfs"))]
+    """
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines()[-1] == f"file://{tmp_path}/people.csv {tmp_path}/people.csv"
 
 
 def test_two_stores_are_two_groups(bucket: Bucket, tmp_path: Path) -> None:
