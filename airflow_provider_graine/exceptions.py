@@ -83,6 +83,10 @@ class WaitTimeoutError(WaitError):
     """The time to wait was over before the calls were; the message says what was done to them."""
 
 
+class StartTimeoutError(WaitTimeoutError):
+    """A campaign could not be started in time. Nobody on it was dialled; the message says what became of the others."""
+
+
 class TaskKilledError(CallingError):
     """The task was stopped from outside while it was at work; the message says what was done to the calls."""
 

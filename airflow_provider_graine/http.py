@@ -5,8 +5,10 @@ One conversation (:func:`_converse`) decides what is sent, when the token is rea
 what an answer means; :class:`Session` and :class:`AsyncSession` only carry it out. Its rule:
 
 - a read is repeated on connection errors, 429 and 5xx;
-- a write is repeated only where it provably was not sent (no connection came about), never follows a redirect, and
-  ends in :class:`.UnclearOutcomeError` where nobody can tell whether it was carried out.
+- a write is repeated only where it provably was not carried out (no connection came about, or the service turned it
+  away because of its limits), never follows a redirect, and ends in :class:`.UnclearOutcomeError` where nobody can tell
+  whether it was carried out;
+- where a service has limits, every request waits for its turn, see :mod:`.limits`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -41,8 +43,11 @@ from airflow_provider_graine.exceptions import (
     UnclearOutcomeError,
     UnexpectedAnswerError,
 )
+from airflow_provider_graine.services.event_stream import MEDIA_TYPE as EVENT_STREAM
+from airflow_provider_graine.services.event_stream import Event, EventReader
+from airflow_provider_graine.services.limits import LONGEST_PAUSE, Turn, limiter_of
 from airflow_provider_graine.services.ranges import Resumable
-from airflow_provider_graine.services.request import Request
+from airflow_provider_graine.services.request import Form, Request
 from airflow_provider_graine.services.settings import ServiceSettings, is_loopback
 
 log = logging.getLogger(__name__)
@@ -50,8 +55,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 B = TypeVar("B")
 
-#: Longest ``Retry-After``, in seconds, that is waited out inside one call; a longer one is left to the caller.
-LONGEST_RETRY_AFTER: Final = 120.0
 _MOST_REDIRECTS: Final = 5
 _PIECE: Final = 512 * 1024  # bytes read at a time of a download
 
@@ -76,10 +79,12 @@ class Download(Generic[B]):
 
     :param length: number of bytes it will have, where the service says so
     :param blocks: the bytes, in blocks as they come over the wire
+    :param media_type: what they are, as the service says
     """
 
     length: int | None
     blocks: B
+    media_type: str
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def _may_follow(origin: httpx.URL, target: httpx.URL, settings: ServiceSettings)
 
 
 def _raise_for_transport(request: Request[Any], error: Exception | None) -> NoReturn:
+    if isinstance(error, ServiceError):  # the limits: nothing was sent
+        raise error
     what = type(error).__name__
     if isinstance(error, _NOT_SENT):
         why = f": {error}" if isinstance(error, httpx.ConnectError) else ""
@@ -228,6 +235,13 @@ def _raise_for_status(request: Request[Any], response: httpx.Response, settings:
             "turn compress_requests off in the connection's extra.",
             status_code=status,
         )
+    said = _said(response)
+    if status == 429 and request.turned_away is not None and request.turned_away.search(said):
+        raise ServiceUnavailableError(
+            f"{answered}: too many requests, so it has not even looked at this one. Nothing was changed; try later.",
+            status_code=status,
+            retry_after=_retry_after(response),
+        )
     if not request.is_read and status not in request.refusals:
         raise UnclearOutcomeError(
             f"The request to {request.does} was answered with HTTP {status}, which does not say whether it was "
@@ -243,15 +257,21 @@ def _raise_for_status(request: Request[Any], response: httpx.Response, settings:
         )
     if status == 403:
         raise AuthenticationError(
-            f"{answered}: the token has no right to this. Nothing was changed; check the organization the token "
+            f"{answered}: the token has no right to this. Nothing was changed; check the {settings.tenant} the token "
             "belongs to.",
             status_code=status,
         )
-    said = _documented_error(response, settings)
+    quoted = f' ("{said}")' if said in settings.documented_errors else ""
+    if status == 404 and settings.not_found is not None and not settings.not_found.search(said):
+        raise UnexpectedAnswerError(
+            f"{answered}, but not in the words the service has for an object that it does not know: there is most "
+            "likely nothing at this address. Nothing was changed; check the connection's host and its path.",
+            status_code=status,
+        )
     if status == 404:
         raise NotFoundError(
-            f"{answered}{said}. Nothing was changed; check the id, the organization the token belongs to, and the "
-            "connection's host.",
+            f"{answered}{quoted}. Nothing was changed; check the id, the {settings.tenant} the token belongs to, and "
+            "the connection's host.",
             status_code=status,
         )
     if status in {408, 429} or status >= 500:
@@ -267,18 +287,23 @@ def _raise_for_status(request: Request[Any], response: httpx.Response, settings:
             status_code=status,
         )
     raise RequestRejectedError(
-        f"{answered}{said}. Nothing was changed; correct the request's values, repeating it does not help.",
+        f"{answered}{quoted}. Nothing was changed; correct the request's values, repeating it does not help.",
         status_code=status,
     )
 
 
-def _documented_error(response: httpx.Response, settings: ServiceSettings) -> str:
-    """Quote the service only where it says, word for word, what its documentation says: a body may echo people."""
+def _said(response: httpx.Response) -> str:
+    """Read an error's text. It may echo people: nothing of it may be told but what the documentation says as well."""
     try:
-        detail = json.loads(response.content).get("detail")
-    except (ValueError, AttributeError, RecursionError, httpx.ResponseNotRead):
+        text = response.content.decode(errors="replace").strip()
+    except httpx.ResponseNotRead:
         return ""
-    return f' ("{detail}")' if isinstance(detail, str) and detail in settings.documented_errors else ""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    said = document.get("detail") if isinstance(document, dict) else document
+    return said if isinstance(said, str) else ""
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -296,7 +321,7 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 def _read(request: Request[T], response: httpx.Response) -> T:
     try:
-        return request.parse(json.loads(response.content) if response.content else None)
+        return request.parse(_decoded(request, response.content))
     except (ValueError, RecursionError):
         pass  # the cause would carry the body along
     if request.is_read:
@@ -313,9 +338,91 @@ def _read(request: Request[T], response: httpx.Response) -> T:
     )
 
 
+def _decoded(request: Request[Any], content: bytes) -> Any:
+    try:
+        return json.loads(content) if content else None
+    except (ValueError, RecursionError):
+        if request.may_answer_anything:
+            return None
+        raise
+
+
 def _content_type(response: httpx.Response) -> str:
-    name = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return name if name in {"application/json", "text/html", "text/plain", "text/csv"} else "no known content type"
+    known = {"application/json", "text/html", "text/plain", "text/csv", EVENT_STREAM}
+    name = _media_type(response)
+    return name if name in known else "no known content type"
+
+
+def _media_type(response: httpx.Response) -> str:
+    media_type: str = response.headers.get("content-type", "")
+    return media_type.partition(";")[0].strip().lower()
+
+
+class _Events(Generic[T]):
+    """What is read out of a stream of events, and whether it came to its end."""
+
+    def __init__(self, request: Request[T], media_type: str) -> None:
+        if media_type != EVENT_STREAM:
+            raise UnexpectedAnswerError(
+                f"Could not {request.does}: the answer is no stream of events. Nothing was changed; check the "
+                "connection's host."
+            )
+        self.has_ended = False
+        self._request = request
+        self._reader = EventReader()
+
+    def feed(self, block: bytes) -> Iterator[T | None]:
+        for event in self._reader.feed(block):
+            self.has_ended = event is not None and event.name == self._request.last_event
+            news = self._parsed(event)
+            if news is not None or not self.has_ended:
+                yield news
+            if self.has_ended:
+                return
+
+    def _parsed(self, event: Event | None) -> T | None:
+        try:
+            return self._request.parse(json.loads(event.data)) if event else None
+        except (ValueError, RecursionError):
+            return None
+
+    def raise_for_tear(self) -> NoReturn:
+        _raise_for_transport(self._request, httpx.RemoteProtocolError("closed"))
+
+
+class _Turned(httpx.SyncByteStream):
+    """The bytes of an answer, which end a turn when they are closed."""
+
+    def __init__(self, stream: httpx.SyncByteStream, turn: Turn) -> None:
+        self._stream = stream
+        self._turn = turn
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._turn.end()
+
+
+class _AsyncTurned(httpx.AsyncByteStream):
+    """The same on an event loop."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, turn: Turn) -> None:
+        self._stream = stream
+        self._turn = turn
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for block in self._stream:
+            yield block
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._turn.end()
 
 
 class _Policy(TypedDict):
@@ -326,7 +433,7 @@ class _Policy(TypedDict):
 
 
 def _is_worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, ServiceUnavailableError) and (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER
+    return isinstance(error, ServiceUnavailableError) and (error.retry_after or 0.0) <= LONGEST_PAUSE
 
 
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
@@ -346,6 +453,7 @@ class _Parts:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.token = settings.token
+        self.limiter = limiter_of(settings.base_url, settings.limits) if settings.limits else None
 
     def packed(self, request: Request[T]) -> Request[T]:
         """Compress the body of a request, where the connection says so; once, however often it is then sent."""
@@ -354,17 +462,34 @@ class _Parts:
         body = gzip.compress(request.body, compresslevel=_PACKING, mtime=0)
         return replace(request, body=body, headers={**request.headers, "Content-Encoding": "gzip"})
 
+    def place(self, request: Request[Any]) -> AbstractContextManager[None]:
+        """Have a place among the streams that stay open, where there is a limit on them."""
+        return self.limiter.stream(does=request.does) if self.limiter else nullcontext()
+
+    def after(self, response: httpx.Response, turn: Turn) -> None:
+        """Keep the limits by what an answer says of them."""
+        asked = _retry_after(response) if response.status_code == httpx.codes.TOO_MANY_REQUESTS else None
+        if asked is not None and self.limiter is not None:
+            self.limiter.leave_alone(asked)
+        turn.answered()
+        if response.is_closed:
+            turn.end()
+
     def build(self, request: Request[Any]) -> httpx.Request:
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": request.accept, **request.headers}
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": request.accept}
+        headers |= {**self.settings.headers, **request.headers}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
+        more: dict[str, Any] = _as_form(request.form) if request.form else {"content": request.body}
+        if request.silence is not None:
+            more["timeout"] = _timeout(self.settings, request.silence)
         try:
             return self.client.build_request(
                 request.method,
                 _address(self.settings.base_url + request.path),
                 params=request.query or None,
                 headers=headers,
-                content=request.body,
+                **more,
             )
         except (httpx.InvalidURL, UnicodeError):
             pass
@@ -378,10 +503,22 @@ def _address(url: str) -> httpx.URL:
     return httpx.URL(url)  # to parse it takes a tenth of what a request does, and most go where the last one went
 
 
+def _as_form(form: Form) -> dict[str, Any]:
+    # A form without a file would be sent as ``application/x-www-form-urlencoded``; none of ours is.
+    return {
+        "data": dict(form.fields),
+        "files": {name: (file.name, file.content, file.media_type) for name, file in form.files.items()},
+    }
+
+
+def _timeout(settings: ServiceSettings, silence: float) -> httpx.Timeout:
+    return httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0), read=silence)
+
+
 def _client_arguments(settings: ServiceSettings) -> dict[str, Any]:
     return {
         "headers": {"User-Agent": f"airflow-provider-graine/{__version__}"},
-        "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
+        "timeout": _timeout(settings, settings.timeout),
         "limits": httpx.Limits(
             max_connections=_MOST_CONNECTIONS,
             max_keepalive_connections=_MOST_CONNECTIONS,
@@ -463,10 +600,32 @@ class Session(_Parts):
         response = self._open(request)
         blocks = self._blocks(request, response)
         try:
-            yield Download(_content_length(response), blocks)
+            yield Download(_content_length(response), blocks, _media_type(response))
         finally:
             blocks.close()
             response.close()
+
+    @contextmanager
+    def events(self, request: Request[T]) -> Iterator[Iterator[T | None]]:
+        """
+        Open a stream of events for reading it one by one.
+
+        :param request: a read that is answered with such a stream
+        :return: a context manager that gives what ``request.parse`` makes of each event, ``None`` for one that says
+            nothing but that the service is alive; ends with the event that ``request`` calls the last one
+        :raises ServiceUnavailableError: when the stream cannot be had, falls silent or ends without that event
+        """
+        with self.place(request), self.stream(request) as download:
+            events = self._events(_Events(request, download.media_type), download.blocks)
+            yield events
+
+    @staticmethod
+    def _events(events: _Events[T], blocks: Iterator[bytes]) -> Iterator[T | None]:
+        for block in blocks:
+            yield from events.feed(block)
+            if events.has_ended:
+                return
+        events.raise_for_tear()
 
     def _open(self, request: Request[Any]) -> httpx.Response:
         def once() -> httpx.Response:
@@ -509,7 +668,7 @@ class Session(_Parts):
                         self._renew(step.used)
                         outcome = None
                     else:
-                        outcome = response = self.client.send(step, stream=stream)
+                        outcome = response = self._exchange(request, step, stream=stream)
                 except Exception as error:
                     outcome = error
         except StopIteration as end:
@@ -518,6 +677,20 @@ class Session(_Parts):
             if response is not None:
                 response.close()
             raise
+
+    def _exchange(self, request: Request[Any], outgoing: httpx.Request, *, stream: bool) -> httpx.Response:
+        if self.limiter is None:
+            return self.client.send(outgoing, stream=stream)
+        turn = self.limiter.turn("read" if request.is_read else "write", does=request.does)
+        try:
+            response = self.client.send(outgoing, stream=stream)
+            self.after(response, turn)
+        except BaseException:
+            turn.end()
+            raise
+        if stream:
+            response.stream = _Turned(cast("httpx.SyncByteStream", response.stream), turn)
+        return response
 
     def _renew(self, used: str) -> None:
         with self._renewing:
@@ -560,10 +733,30 @@ class AsyncSession(_Parts):
         response = await self._open(request)
         blocks = self._blocks(request, response)
         try:
-            yield Download(_content_length(response), blocks)
+            yield Download(_content_length(response), blocks, _media_type(response))
         finally:
             await blocks.aclose()
             await response.aclose()
+
+    @asynccontextmanager
+    async def events(self, request: Request[T]) -> AsyncIterator[AsyncIterator[T | None]]:
+        """Open a stream of events for reading it one by one; see :meth:`Session.events`."""
+        with self.place(request):
+            async with self.stream(request) as download:
+                events = self._events(_Events(request, download.media_type), download.blocks)
+                try:
+                    yield events
+                finally:
+                    await events.aclose()
+
+    @staticmethod
+    async def _events(events: _Events[T], blocks: AsyncIterator[bytes]) -> AsyncGenerator[T | None, None]:
+        async for block in blocks:
+            for event in events.feed(block):
+                yield event
+            if events.has_ended:
+                return
+        events.raise_for_tear()
 
     async def _open(self, request: Request[Any]) -> httpx.Response:
         async def once() -> httpx.Response:
@@ -606,7 +799,7 @@ class AsyncSession(_Parts):
                         await self._renew(step.used)
                         outcome = None
                     else:
-                        outcome = response = await self.client.send(step, stream=stream)
+                        outcome = response = await self._exchange(request, step, stream=stream)
                 except Exception as error:
                     outcome = error
         except StopIteration as end:
@@ -615,6 +808,20 @@ class AsyncSession(_Parts):
             if response is not None:
                 await response.aclose()
             raise
+
+    async def _exchange(self, request: Request[Any], outgoing: httpx.Request, *, stream: bool) -> httpx.Response:
+        if self.limiter is None:
+            return await self.client.send(outgoing, stream=stream)
+        turn = await self.limiter.aturn("read" if request.is_read else "write", does=request.does)
+        try:
+            response = await self.client.send(outgoing, stream=stream)
+            self.after(response, turn)
+        except BaseException:
+            turn.end()
+            raise
+        if stream:
+            response.stream = _AsyncTurned(cast("httpx.AsyncByteStream", response.stream), turn)
+        return response
 
     async def _renew(self, used: str) -> None:
         async with self._renewing:

@@ -7,9 +7,13 @@ import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, overload
 
 from airflow.sdk import BaseHook
+
+from airflow_provider_graine.exceptions import AuthenticationError, CallingError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_TEST_TIMEOUT: Final = 10.0  # seconds; somebody is looking at the form
+
 
 class CallingServiceHook(BaseHook):
     """
@@ -28,6 +34,8 @@ class CallingServiceHook(BaseHook):
 
     :param conn_id: the Airflow connection
     """
+
+    conn_type: str
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()
@@ -49,6 +57,10 @@ class CallingServiceHook(BaseHook):
         :param extra: its decoded extra
         :raises ConfigurationError: when a field is missing or wrong
         """
+
+    @abstractmethod
+    def probe(self) -> Request[Any]:
+        """Return a small read that shows whether address and token are right."""
 
     @property
     def settings(self) -> ServiceSettings:
@@ -127,6 +139,40 @@ class CallingServiceHook(BaseHook):
         mine, self._on_loop = self._on_loop, None
         if mine is not None and mine.session is not None and mine.loop is asyncio.get_running_loop():
             await mine.session.close()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Check address and token with one small read; costs and changes nothing.
+
+        :return: whether it works, and a sentence for the person who set the connection up
+        """
+        try:
+            from airflow_provider_graine.http import Session
+
+            quick = replace(self.settings, retries=0, timeout=min(self.settings.timeout, _TEST_TIMEOUT))
+            with closing(Session(quick, reload_token=self._reload_token)) as session:
+                session.send(self.probe())
+        except AuthenticationError:
+            return False, "The service was reached, but it does not accept the token."
+        except CallingError as error:
+            return False, str(error)
+        except Exception as error:
+            return False, f"The connection could not be read ({type(error).__name__})."
+        return True, "The service was reached and accepts the token."
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Make the connection form's own fields for Airflow 3.1; see :mod:`.connection_form`."""
+        from airflow_provider_graine.hooks.connection_form import connection_form_widgets
+
+        return connection_form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Describe the connection form's standard fields for Airflow 3.1; see :mod:`.connection_form`."""
+        from airflow_provider_graine.hooks.connection_form import ui_field_behaviour
+
+        return ui_field_behaviour(cls.conn_type)
 
     def completed(self, arguments: dict[str, Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
         """

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_graine.exceptions import AuthenticationError, CallingError
 from airflow_provider_graine.hooks.calling_service import CallingServiceHook, offered
 from airflow_provider_graine.services.graine import requests
 from airflow_provider_graine.services.graine.connection import read_connection
@@ -19,10 +17,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_graine.http import Download
     from airflow_provider_graine.services.graine.received import Batch, BatchContact, Campaign
+    from airflow_provider_graine.services.request import Request
     from airflow_provider_graine.services.settings import ServiceSettings
-
-
-_TEST_TIMEOUT: Final = 10.0  # seconds; somebody is looking at the form
 
 
 class GraineHook(CallingServiceHook):
@@ -128,39 +124,9 @@ class GraineHook(CallingServiceHook):
         """Open ``export.csv`` of a batch on an event loop; see :meth:`export_batch`."""
         return (await self.asession()).stream(requests.export_batch(batch_id))
 
-    def test_connection(self) -> tuple[bool, str]:
-        """
-        Check address and token by reading at most one row of the batch list; costs and changes nothing.
-
-        :return: whether it works, and a sentence for the person who set the connection up
-        """
-        try:
-            from airflow_provider_graine.http import Session
-
-            quick = replace(self.settings, retries=0, timeout=min(self.settings.timeout, _TEST_TIMEOUT))
-            with closing(Session(quick, reload_token=self._reload_token)) as session:
-                session.send(requests.list_batches(organization_id=self._organization_id, limit=1))
-        except AuthenticationError:
-            return False, "The service was reached, but it does not accept the token."
-        except CallingError as error:
-            return False, str(error)
-        except Exception as error:
-            return False, f"The connection could not be read ({type(error).__name__})."
-        return True, "The service was reached and accepts the token."
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Make the connection form's own fields for Airflow 3.1; see :mod:`.connection_form`."""
-        from airflow_provider_graine.hooks.connection_form import connection_form_widgets
-
-        return connection_form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Describe the connection form's standard fields for Airflow 3.1; see :mod:`.connection_form`."""
-        from airflow_provider_graine.hooks.connection_form import ui_field_behaviour
-
-        return ui_field_behaviour(cls.conn_type)
+    def probe(self) -> Request[Any]:
+        """Read at most one row of the batch list."""
+        return requests.list_batches(organization_id=self._organization_id, limit=1)
 
     def read_settings(self, connection: Connection, extra: Mapping[str, Any]) -> ServiceSettings:
         """Read how the service is reached; see :func:`.read_connection`."""

@@ -14,6 +14,7 @@ from airflow_provider_graine.uploads.concurrency import share_of
 from airflow_provider_graine.uploads.identity import CHUNK_KEY, RunIdentity
 from airflow_provider_graine.uploads.in_flight import InFlight
 from airflow_provider_graine.uploads.service import PlacedBatch
+from airflow_provider_graine.uploads.words import GRAINE
 
 if TYPE_CHECKING:
     from airflow_provider_graine.contacts.chunks import Chunk
@@ -33,6 +34,8 @@ class GraineBatches:
     :param campaign_id: the campaign
     :param options: the other fields of ``POST /batches/``, as the author gave them
     """
+
+    words = GRAINE
 
     def __init__(
         self,

@@ -8,9 +8,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from airflow_provider_graine.exceptions import IncompleteResultsError, ServiceUnavailableError
-from airflow_provider_graine.results.completeness import what_is_missing
+from airflow_provider_graine.results.completeness import IfIncomplete, complain, what_is_missing
 from airflow_provider_graine.results.counting import CsvRowCounter, LineCounter
 from airflow_provider_graine.results.files import Results
+from airflow_provider_graine.results.spool import in_blocks
 
 if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Kind = Literal["csv", "contacts"]
-IfIncomplete = Literal["fail", "warn"]
 
 #: How often a download that broke off is begun anew; a read changes nothing.
 _DOWNLOADS: Final = 3
-_BLOCK: Final = 256 * 1024  # bytes
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +43,11 @@ class GraineResults:
         self._include_calls = include_calls
         self._if_incomplete = if_incomplete
 
-    def take(self, batch_id: str, use: Callable[[Results], T]) -> T:
+    def take(self, id: str, use: Callable[[Results], T]) -> T:
         """
         Hand the results to somebody; see :class:`.ResultSource`.
 
-        :param batch_id: the batch
+        :param id: the batch
         :param use: what takes them
         :return: what ``use`` returned
         :raises IncompleteResultsError: when they came incomplete three times
@@ -56,10 +55,10 @@ class GraineResults:
         """
         for _ in range(1, _DOWNLOADS):
             try:
-                return self._once(batch_id, use)
+                return self._once(id, use)
             except (ServiceUnavailableError, IncompleteResultsError) as error:
-                log.warning("%s Reading the results of batch %s from their start again", error, batch_id)
-        return self._once(batch_id, use)
+                log.warning("%s Reading the results of batch %s from their start again", error, id)
+        return self._once(id, use)
 
     def _once(self, batch_id: str, use: Callable[[Results], T]) -> T:
         # Looked at before: what is completed now is completed in the results too.
@@ -67,7 +66,9 @@ class GraineResults:
         rows = CsvRowCounter() if self._kind == "csv" else LineCounter()
         source = self._export(batch) if self._kind == "csv" else self._contacts(batch)
         with closing(source):
-            return use(Results(batch.total_contacts, lambda: rows.rows, self._checked(_joined(source), rows, batch)))
+            return use(
+                Results(lambda: batch.total_contacts, lambda: rows.rows, self._checked(in_blocks(source), rows, batch))
+            )
 
     def _checked(self, blocks: Iterator[bytes], rows: LineCounter, batch: Batch) -> Iterator[bytes]:
         for block in blocks:
@@ -93,21 +94,4 @@ class GraineResults:
             self._complain(str(error))
 
     def _complain(self, what: str) -> None:
-        if self._if_incomplete == "fail":
-            raise IncompleteResultsError(f'{what} Nothing was landed; if_incomplete="warn" lands what came.')
-        log.warning("%s What came is landed", what)
-
-
-def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Join what comes in small pieces to blocks that are worth handing on."""
-    waiting: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= _BLOCK:
-            yield b"".join(waiting)
-            waiting.clear()
-            size = 0
-    if waiting:
-        yield b"".join(waiting)
+        complain(what, if_incomplete=self._if_incomplete)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from airflow_provider_graine.exceptions import ConfigurationError
+from airflow_provider_graine.services.limits import RequestLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,11 @@ class ServiceSettings:
     :param ca_bundle: file with the certificates to trust, in place of the default ones
     :param compress_requests: whether bodies are sent with gzip; default no: not every service takes that
     :param documented_errors: error sentences the vendor documents; only these are ever quoted in a message
+    :param headers: sent with every request, besides the token
+    :param tenant: what the vendor calls that to which a token belongs; default ``organization``
+    :param not_found: what the service says of an object that it does not know; a 404 without these words comes from
+        somewhere else, such as a wrong address. Default: every 404 means the object
+    :param limits: how many requests the account may make; default: no limits are known
     """
 
     base_url: str
@@ -33,6 +40,10 @@ class ServiceSettings:
     ca_bundle: str | None = None
     compress_requests: bool = False
     documented_errors: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    tenant: str = "organization"
+    not_found: re.Pattern[str] | None = None
+    limits: RequestLimits | None = None
 
     def __post_init__(self) -> None:
         if not _is_address(self.base_url):

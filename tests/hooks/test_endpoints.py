@@ -17,7 +17,7 @@ from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sandbox.graine.routes import ROUTES
 from airflow_provider_graine.services.graine import received, requests
-from airflow_provider_graine.services.graine.sent import DAYS
+from airflow_provider_graine.services.working_hours import DAYS
 from tests.hooks.conftest import TOKEN
 
 CLOSED = {"start": "00:00", "end": "00:00", "enabled": False}

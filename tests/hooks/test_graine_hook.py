@@ -269,7 +269,7 @@ def test_connection_tries_once(connect: Callable[..., None], naps: list[float], 
 def test_connection_does_not_wait_as_long_as_a_task(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_graine.hooks.graine._TEST_TIMEOUT", 0.2)
+    monkeypatch.setattr("airflow_provider_graine.hooks.calling_service._TEST_TIMEOUT", 0.2)
     with ScriptedServer([silence(1.0)]) as server:
         connect(host=server.url, extra={"timeout": 600})
         started = time.monotonic()

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_graine import http
 from airflow_provider_graine.exceptions import ServiceUnavailableError, UnclearOutcomeError
+from airflow_provider_graine.services.limits import LONGEST_PAUSE
 from tests.http.scripted import ScriptedServer, answer, hang_up
 from tests.http.talking import BATCH, CREATE, EXPORT, PAUSE, READ, settings
 
@@ -76,7 +77,7 @@ def test_a_long_retry_after_is_left_to_the_caller(talk: Any, serve: Any, naps: l
     server = serve(answer(503, headers={"retry-after": value}))
     with pytest.raises(ServiceUnavailableError) as caught:
         talk.send(settings(server.url), READ)
-    assert caught.value.retry_after > http.LONGEST_RETRY_AFTER
+    assert caught.value.retry_after > LONGEST_PAUSE
     assert len(server.requests) == 1
     assert naps == []
 

@@ -19,10 +19,10 @@ def info() -> dict[str, Any]:
     return get_provider_info()
 
 
-@pytest.fixture
-def connection_type(info: dict[str, Any]) -> dict[str, Any]:
-    [graine] = info["connection-types"]
-    return graine
+@pytest.fixture(params=["graine", "kataven"])
+def connection_type(info: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
+    [found] = [each for each in info["connection-types"] if each["connection-type"] == request.param]
+    return found
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ FOLDERS = ("hooks", "operators", "sensors", "triggers", "transfers")
 #: The names that DAG authors may rely on.
 PUBLIC = {
     "hooks.graine": ["GraineHook"],
+    "hooks.kataven": ["KatavenHook"],
     "operators.graine": [
         "GraineCancelBatchOperator",
         "GraineCancelCampaignOperator",
@@ -37,11 +38,24 @@ PUBLIC = {
         "GraineResumeCampaignOperator",
         "GraineUpdateCampaignOperator",
     ],
+    "operators.kataven": [
+        "KatavenCreateCampaignOperator",
+        "KatavenDeleteCampaignOperator",
+        "KatavenPauseCampaignOperator",
+        "KatavenResumeCampaignOperator",
+        "KatavenStartCampaignOperator",
+        "KatavenStopCampaignOperator",
+    ],
     "sensors.graine": ["GraineBatchSensor", "GraineCampaignSensor"],
+    "sensors.kataven": ["KatavenCampaignSensor"],
     "triggers.graine": ["GraineBatchTrigger", "GraineCampaignTrigger"],
+    "triggers.kataven": ["KatavenCampaignTrigger"],
     "transfers.sql_to_graine": ["SqlToGraineOperator"],
     "transfers.object_storage_to_graine": ["ObjectStorageToGraineOperator"],
     "transfers.graine_to_object_storage": ["GraineToObjectStorageOperator"],
+    "transfers.sql_to_kataven": ["SqlToKatavenOperator"],
+    "transfers.object_storage_to_kataven": ["ObjectStorageToKatavenOperator"],
+    "transfers.kataven_to_object_storage": ["KatavenToObjectStorageOperator"],
 }
 
 
@@ -146,8 +160,8 @@ def test_the_connection_type_agrees_with_its_hook(connection_type: dict[str, Any
     hook = getattr(importlib.import_module(module), name)
     assert hook.conn_type == connection_type["connection-type"]
     assert hook.hook_name == connection_type["hook-name"]
-    assert hook.conn_name_attr == "graine_conn_id"
-    assert hook.default_conn_name == "graine_default"
+    assert hook.conn_name_attr == f"{hook.conn_type}_conn_id"
+    assert hook.default_conn_name == f"{hook.conn_type}_default"
 
 
 def test_every_component_is_in_a_listed_module(info: dict[str, Any]) -> None:

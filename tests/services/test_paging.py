@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_graine.exceptions import IncompleteResultsError, ServiceUnavailableError
-from airflow_provider_graine.services.paging import pages_of
+from airflow_provider_graine.services.paging import apages, pages, pages_of
 
 
 class Listing:
@@ -113,3 +114,32 @@ def test_what_a_page_raises_is_raised() -> None:
     with pytest.raises(ServiceUnavailableError):
         came.extend(pages_of(100, read, key=lambda row: row))
     assert came == list(range(30))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 11, 95, 100])
+@pytest.mark.parametrize("page", [1, 10, 100])
+def test_pages_that_have_numbers(rows: int, page: int) -> None:
+    listing = Listing(rows, page=page)
+
+    def read(number: int) -> list[int]:
+        return listing.read(number * page)
+
+    async def on_loop() -> list[int]:
+        async def aread(number: int) -> list[int]:
+            return read(number)
+
+        return [row async for row in apages(aread, key=lambda row: row, counted="pages")]
+
+    starts = list(range(0, rows, page))
+    assert list(pages_of(rows, read, key=lambda row: row, counted="pages")) == list(range(rows))
+    assert sorted(listing.asked) == starts
+    listing.asked.clear()
+    assert list(pages(read, key=lambda row: row, counted="pages")) == list(range(rows))
+    assert listing.asked == [*starts, len(starts) * page]  # the end is a page without any row
+    assert asyncio.run(on_loop()) == list(range(rows))
+
+
+def test_numbered_pages_are_read_again_until_every_row_has_come() -> None:
+    listing = Listing(30, page=10, moves=[(5, 15), (25, 0)])
+    found = list(pages_of(30, lambda number: listing.read(number * 10), key=lambda row: row, counted="pages"))
+    assert sorted(found) == list(range(30))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_graine.exceptions import ConfigurationError
 from airflow_provider_graine.services.graine import requests
-from airflow_provider_graine.services.graine.sent import DAYS
 from airflow_provider_graine.services.request import path
+from airflow_provider_graine.services.working_hours import DAYS
 
 CANARY = "cAnArY"
 NUMBER = "+14155550123"

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
+from airflow_provider_graine.services.connection import Extra, base_url
 from airflow_provider_graine.services.graine.requests import DOCUMENTED_ERRORS
 from airflow_provider_graine.services.settings import ServiceSettings
 from airflow_provider_graine.services.validation import checked
 
 #: https://graine.mintlify.app/api-reference/batches/overview
 DEFAULT_BASE_URL: Final = "https://api.graine.ai/api/v1"
-_DEFAULT_PATH: Final = "api/v1"
 
 
-class _Extra(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
+class _Extra(Extra):
     organization_id: str | None = None
-    timeout: float = Field(default=30.0, gt=0, le=3600)
-    retries: int = Field(default=4, ge=0, le=20)
-    allow_http: bool = False
-    ca_bundle: str | None = None
     compress_requests: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_not_given(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        stripped = {name: text.strip() if isinstance(text, str) else text for name, text in value.items()}
-        return {name: text for name, text in stripped.items() if text != ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +38,8 @@ def read_connection(
     """
     Read an Airflow connection's fields.
 
-    :param host: base URL, or a host name; default the vendor's address
-    :param schema: ``https`` (default) or ``http``, where the host does not say it; else the URL's path, which is
-        where Airflow puts it for a connection that is given as a URI. Without any path: ``/api/v1``
+    :param host: base URL, or a host name, default the vendor's; see :func:`.base_url`
+    :param schema: scheme, or the URL's path; without any path: ``/api/v1``
     :param port: where the host does not say it and it is not the scheme's own
     :param password: the token, ``gat_…``
     :param extra: ``organization_id``, ``timeout`` (seconds, 30, at most 3600), ``retries`` (4), ``allow_http``
@@ -67,7 +49,7 @@ def read_connection(
     fields = checked(_Extra, extra, what="extra of the connection")
     return ConnectionFields(
         settings=ServiceSettings(
-            base_url=_base_url((host or "").strip(), (schema or "").strip(), port),
+            base_url=base_url(host=host, schema=schema, port=port, default=DEFAULT_BASE_URL),
             token=(password or "").strip(),
             timeout=fields.timeout,
             retries=fields.retries,
@@ -78,16 +60,3 @@ def read_connection(
         ),
         organization_id=fields.organization_id,
     )
-
-
-def _base_url(host: str, schema: str, port: int | None) -> str:
-    if not host:
-        return DEFAULT_BASE_URL
-    scheme, path = (schema.lower(), "") if schema.lower() in {"http", "https"} else ("https", schema)
-    try:
-        parts = urlsplit(host if "://" in host else f"{scheme}://{host}")
-        authority = f"{parts.netloc}:{port}" if port and not parts.port else parts.netloc
-    except ValueError:
-        return host  # no URL, which the settings say
-    path = parts.path.strip("/") or path.strip("/") or _DEFAULT_PATH
-    return urlunsplit((parts.scheme, authority, path, parts.query, parts.fragment))

@@ -1,47 +1,17 @@
 """
 The documents that are sent to Graine, checked before anything leaves.
 
-Unknown fields are refused: a misspelt ``working_hour`` must not be lost in silence. Fields and defaults are those of
-https://graine.mintlify.app/api-reference/campaigns/create and .../batches/create.
+Fields and defaults are those of https://graine.mintlify.app/api-reference/campaigns/create and .../batches/create.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from airflow_provider_graine.exceptions import ConfigurationError
-
-DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-_CLOSED = {"start": "00:00", "end": "00:00", "enabled": False}
-
-_CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
-
-
-def _clock_time(value: str) -> str:
-    if not _CLOCK_TIME.fullmatch(value):
-        raise ValueError('must be a time of day of the form "HH:MM", from "00:00" to "23:59"')
-    return value
-
-
-def _e164(value: str) -> str:
-    if not _E164.fullmatch(value):
-        raise ValueError("must be a phone number in E.164 form: a plus sign, country code and number, digits only")
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, OSError, ValueError):
-        raise ValueError('must be an IANA time zone such as "Asia/Kolkata"') from None
-    return value
+from airflow_provider_graine.services.documents import E164, Document, Name, in_utc, moment
+from airflow_provider_graine.services.working_hours import Timezone, WorkingHours
 
 
 def _scheduled_start(value: Any) -> str:
@@ -50,103 +20,13 @@ def _scheduled_start(value: Any) -> str:
 
     An explicit offset is not documented, so none is ever sent; fractions of a second are not either and are cut.
     """
-    if isinstance(value, str):
-        value = _moment(value.strip().upper())
-    if not isinstance(value, datetime):
-        kind = "a date without a time of day" if isinstance(value, date) else f"of type {type(value).__name__}"
-        raise ValueError(f"must be a datetime or a string, not {kind}")
-    if value.utcoffset() is None:
-        return value.replace(tzinfo=None).isoformat(timespec="seconds")
-    try:
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-    except OverflowError:
-        raise ValueError("lies outside of the years 1 to 9999") from None
+    start = moment(value)
+    if start.utcoffset() is None:
+        return start.replace(tzinfo=None).isoformat(timespec="seconds")
+    return in_utc(start)
 
 
-def _moment(text: str) -> datetime | date:
-    for read in (date.fromisoformat, datetime.fromisoformat):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    raise ValueError('must be a date and time such as "2026-05-12T09:00:00" or "2026-05-12T03:30:00Z"')
-
-
-ClockTime = Annotated[str, AfterValidator(_clock_time)]
-E164 = Annotated[str, AfterValidator(_e164)]
-Timezone = Annotated[str, AfterValidator(_timezone)]
 ScheduledStart = Annotated[str, BeforeValidator(_scheduled_start)]
-Name = Annotated[str, Field(min_length=1)]
-
-
-class Document(BaseModel):
-    """A JSON document of a request; only the fields that were given travel."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def encoded(self) -> bytes:
-        """
-        Return the JSON text to send.
-
-        :raises ConfigurationError: when a value cannot be written as JSON
-        """
-        try:
-            return self.model_dump_json(exclude_unset=True, exclude_none=True).encode()
-        except ValueError:  # its text may quote the value
-            pass
-        raise ConfigurationError(
-            f"A value in {' or '.join(sorted(self.model_fields_set))} cannot be written as JSON: only text, numbers, "
-            "booleans, dates, lists and mappings can. Nothing was sent."
-        )
-
-
-class DayHours(Document):
-    """The calling window of one weekday; ``enabled: false`` days never receive calls."""
-
-    start: ClockTime
-    end: ClockTime
-    enabled: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_day_without_calls_needs_no_times(cls, value: Any) -> Any:
-        if isinstance(value, dict) and str(value.get("enabled")).lower() in {"false", "no", "off", "0"}:
-            return {**_CLOSED, **value}
-        return value
-
-    @model_validator(mode="after")
-    def _window_lies_in_one_day(self) -> DayHours:
-        if self.enabled and self.start >= self.end:
-            raise ValueError("start must lie before end; the service does not document windows that cross midnight")
-        return self
-
-
-class WorkingHours(Document):
-    """
-    The calling windows of a week.
-
-    What Graine does on a weekday that is left out is not documented, so a day without hours is sent as a day
-    without calls.
-    """
-
-    monday: DayHours
-    tuesday: DayHours
-    wednesday: DayHours
-    thursday: DayHours
-    friday: DayHours
-    saturday: DayHours
-    sunday: DayHours
-
-    @model_validator(mode="before")
-    @classmethod
-    def _every_day_travels_whole(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        given = {day: hours for day, hours in value.items() if hours is not None}
-        if not given:
-            raise ValueError("names no weekday: nobody could ever be called")
-        whole = {day: {"enabled": True, **hours} if isinstance(hours, dict) else hours for day, hours in given.items()}
-        return {**dict.fromkeys(DAYS, _CLOSED), **whole}
 
 
 class RetryPolicy(Document):
