@@ -1,5 +1,5 @@
 """
-A local stand-in for the calling service, to test DAGs against without phoning anyone.
+A local stand-in for the calling services, to test DAGs against without phoning anyone.
 
 Needs the extra ``sandbox``: ``pip install "airflow-provider-graine[sandbox]"``.
 """
@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .faults import Fault
+    from .kataven.settings import KatavenSettings
     from .recording import ReceivedRequest
     from .server import Sandbox
 
-__all__ = ["Fault", "ReceivedRequest", "Sandbox"]
+__all__ = ["Fault", "KatavenSettings", "ReceivedRequest", "Sandbox"]
 
-_HOMES = {"Fault": "faults", "ReceivedRequest": "recording", "Sandbox": "server"}
+_HOMES = {
+    "Fault": "faults",
+    "KatavenSettings": "kataven.settings",
+    "ReceivedRequest": "recording",
+    "Sandbox": "server",
+}
 EXTRA = ("starlette", "uvicorn", "h11")
 MISSING_EXTRA = 'the sandbox needs its extra: pip install "airflow-provider-graine[sandbox]"'
 

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="graine-sandbox",
-        description="A local stand-in for the Graine calling service. Nobody is phoned.",
+        description="A local stand-in for the Graine and Kataven calling services. Nobody is phoned.",
         epilog="Faults, time and received requests are controlled over HTTP below /_sandbox, with the same token: "
         "POST and DELETE /_sandbox/faults, POST /_sandbox/advance, GET /_sandbox/requests.",
     )
@@ -32,11 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--start", help="virtual time at the start, ISO 8601 (now)")
     parser.add_argument("--seed", default="1", help="decides who answers (%(default)s)")
-    parser.add_argument("--token", default="gat_sandbox", help="the token it accepts (%(default)s)")
+    parser.add_argument("--token", default="gat_sandbox", help="the token that Graine accepts (%(default)s)")
+    parser.add_argument(
+        "--no-rate-limits", action="store_true", help="let Kataven answer any number of requests (60 a virtual minute)"
+    )
     parser.add_argument("--allow-remote", action="store_true", help="let other machines in")
     options = parser.parse_args(argv)
 
     try:
+        from .kataven.settings import KatavenSettings
         from .server import Sandbox
     except ModuleNotFoundError as missing:
         from . import EXTRA, MISSING_EXTRA
@@ -54,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             port=options.port,
             start=options.start,
             allow_remote=options.allow_remote,
+            kataven=KatavenSettings(rate_limits=not options.no_rate_limits),
         )
     except ValueError as wrong:
         hint = " (--allow-remote)" if "allow_remote" in str(wrong) else ""
@@ -68,9 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"graine-sandbox: cannot listen on {options.host}:{options.port}: {taken}", file=sys.stderr)  # noqa: T201
         return 1
     print(  # noqa: T201
-        f"Graine sandbox on {sandbox.root_url} (API {sandbox.url}), {options.speed:g} times real speed.\n"
+        f"Graine sandbox on {sandbox.root_url} (API {sandbox.url}, Kataven's {sandbox.kataven.url}), "
+        f"{options.speed:g} times real speed.\n"
         "Nobody is phoned. For Airflow:\n\n"
-        f"export AIRFLOW_CONN_GRAINE_DEFAULT='{sandbox.connection_json()}'\n\n"
+        f"export AIRFLOW_CONN_GRAINE_DEFAULT='{sandbox.connection_json()}'\n"
+        f"export AIRFLOW_CONN_KATAVEN_DEFAULT='{sandbox.kataven.connection_json()}'\n\n"
         "Ctrl-C stops it.",
         flush=True,
     )

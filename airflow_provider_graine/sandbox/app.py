@@ -1,11 +1,9 @@
-"""The web application: the service under its prefix, the controls under ``/_sandbox``, the page at ``/``."""
+"""The web application: each service under its prefix, the controls under ``/_sandbox``, the page at ``/``."""
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
-import secrets
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,24 +12,27 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from . import faults as fault_effects
 from .clock import iso
-from .errors import ApiError
+from .errors import ApiError, WrongState
 from .faults import Fault
-from .graine.routes import PREFIX, ROUTES, Call, CsvFile, Handler, handle
+from .graine.routes import CsvFile
 from .overview import overview
 from .ranges import ranged
 from .recording import Recorder
+from .service import Call, bearer, same
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from .recording import ReceivedRequest
+    from .service import Service
     from .world import World
 
     Endpoint = Callable[[Request], Awaitable[Response]]
@@ -45,7 +46,6 @@ def build(
     record_requests: bool,
     hosts: list[str] | None,
     hint: dict[str, str],
-    stopping: asyncio.Event,
     export_ranges: bool = False,
     gzip_requests: bool = False,
 ) -> Recorder:
@@ -54,65 +54,91 @@ def build(
     :param record_requests: keep what was received
     :param hosts: ``Host`` names answered to; ``None``: any
     :param hint: what the page tells about connecting
-    :param stopping: ends requests that hang
     :param export_ranges: ``export.csv`` can be asked for in parts
     :param gzip_requests: bodies may come with ``Content-Encoding: gzip``
     :return: the application; its ``requests`` are the recorded ones
     """
     controls = _Controls(world, hint)
     routes: list[Route | Mount] = [Route("/", _page), Mount(CONTROLS, routes=controls.routes())]
-    for method, template, handler in ROUTES:
-        endpoint = _endpoint(world, method, template, handler, stopping, export_ranges, gzip_requests)
-        routes.append(Route(PREFIX + template, endpoint, methods=[method]))
+    for service, (prefix, table) in world.routes.items():
+        for method, template, handler in table:
+            endpoint = _Endpoint(world, service, f"{method} {template}", handler, export_ranges, gzip_requests)
+            routes.append(Route(prefix + template, endpoint, methods=[method]))
+    kataven = world.routes["kataven"][0]
+    routes.append(Route(f"{kataven}/{{path:path}}", PlainTextResponse("404 page not found", 404)))
     middleware = [] if hosts is None else [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
     app = Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _refused})
-    recorder = Recorder(app, prefix=PREFIX, enabled=record_requests)
+    recorder = Recorder(
+        app, prefixes=tuple(f"{prefix}/" for prefix, _ in world.routes.values()), enabled=record_requests
+    )
     controls.recorder = recorder
     return recorder
 
 
-def _endpoint(
-    world: World,
-    method: str,
-    template: str,
-    handler: Handler,
-    stopping: asyncio.Event,
-    export_ranges: bool,
-    gzip_requests: bool,
-) -> Endpoint:
-    async def endpoint(request: Request) -> Response:
+class _Endpoint:
+    """Lets a service answer, with the faults in force."""
+
+    def __init__(
+        self,
+        world: World,
+        service: str,
+        endpoint: str,
+        handler: Callable[[Any, Call], Any],
+        export_ranges: bool,
+        gzip_requests: bool,
+    ) -> None:
+        self._world = world
+        self._service = service
+        self._endpoint = endpoint
+        self._handler = handler
+        self._export_ranges = export_ranges
+        self._gzip_requests = gzip_requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         body = await request.body()
+        service = self._world.service(self._service)
+        with service.admission(request.headers) as refusal:
+            answer = refusal or await self._with_faults(service, request, body)
+            await answer(scope, receive, send)
+
+    async def _with_faults(self, service: Service, request: Request, body: bytes) -> Response:
+        world = self._world
         if encoding := request.headers.get("content-encoding"):
-            if encoding != "gzip" or not gzip_requests:
-                return JSONResponse({"detail": "Unsupported media type"}, 415)
+            if encoding != "gzip" or not self._gzip_requests:
+                return service.refuse(415, "Unsupported media type")
             body = gzip.decompress(body)
         with world.lock:
-            faults = world.faults.take(f"{method} {template}", request.url.path.removeprefix(PREFIX))
-        answer = await fault_effects.before(faults, request, body, stopping)
+            faults = world.faults.take(service.name, self._endpoint, request.url.path.removeprefix(service.prefix))
+        answer = await fault_effects.before(faults, request, body, service.refuse, world.stopping)
         if answer is None:
-            call = Call(request.path_params, request.query_params, body, {fault.what: fault for fault in faults})
-            answer = _answer(world, request, handler, call, export_ranges)
-            answer = await fault_effects.after(faults, answer, stopping)
+            by_kind: dict[str, Fault] = {fault.what: fault for fault in faults}
+            call = Call(request.path_params, request.query_params, body, request.headers, by_kind)
+            answer = self._answer(service, request, call)
+            answer = await fault_effects.after(faults, answer, service.refuse, world.stopping)
         return answer
 
-    return endpoint
+    def _answer(self, service: Service, request: Request, call: Call) -> Response:
+        with self._world.caught_up():
+            try:
+                service.authorize(request.headers)
+                result = self._handler(service, call)
+            except ApiError as error:
+                return service.refuse(error.status, error.detail)
+            except WrongState as wrong:
+                return service.refuse(service.wrong_state, str(wrong))
+            if isinstance(result, Response):
+                return result
+            if isinstance(result, CsvFile):
+                return self._file(request, result)
+            return JSONResponse(result)
 
-
-def _answer(world: World, request: Request, handler: Handler, call: Call, export_ranges: bool) -> Response:
-    with world.lock:
-        world.catch_up()
-        try:
-            _check_token(world, request, "Invalid or expired token")
-            result = handle(world.graine, handler, call)
-        except ApiError as error:
-            return JSONResponse({"detail": error.detail}, error.status)
-        if isinstance(result, CsvFile):
-            headers = {"content-disposition": f'attachment; filename="{result.name}"'}
-            if export_ranges:
-                content = "".join(result.pieces).encode()
-                return ranged(request, content, media_type="text/csv", headers=headers)
-            return StreamingResponse(_locked(world, result), media_type="text/csv", headers=headers)
-        return JSONResponse(result)
+    def _file(self, request: Request, file: CsvFile) -> Response:
+        headers = {"content-disposition": f'attachment; filename="{file.name}"'}
+        if self._export_ranges:
+            content = "".join(file.pieces).encode()
+            return ranged(request, content, media_type="text/csv", headers=headers)
+        return StreamingResponse(_locked(self._world, file), media_type="text/csv", headers=headers)
 
 
 async def _locked(world: World, file: CsvFile) -> AsyncIterator[str]:
@@ -122,12 +148,6 @@ async def _locked(world: World, file: CsvFile) -> AsyncIterator[str]:
         if piece is None:
             return
         yield piece
-
-
-def _check_token(world: World, request: Request, detail: str) -> None:
-    sent = request.headers.get("authorization", "")
-    if not secrets.compare_digest(sent.encode(), f"Bearer {world.token}".encode()):
-        raise ApiError(401, detail)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -172,7 +192,8 @@ class _Controls:
             body = await request.body()
             try:
                 with self._world.lock:
-                    _check_token(self._world, request, "The controls need the sandbox's token, as a bearer")
+                    if not same(bearer(request.headers), self._world.token):
+                        raise ApiError(401, "The controls need the sandbox's token, as a bearer")
                     self._world.catch_up()
                     return JSONResponse(control(request, json.loads(body) if body else {}))
             except ApiError as error:

@@ -7,16 +7,20 @@ import json
 import re
 import socket
 import struct
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
+
+    Refuse = Callable[[int, Any, Mapping[str, str] | None], Response]
+    """Makes the answer to a request that is refused, as the service words it."""
 
 What = Literal[
     "drop",
@@ -26,6 +30,7 @@ What = Literal[
     "html",
     "truncate",
     "tear",
+    "silent",
     "fields",
     "redirect",
     "late",
@@ -37,13 +42,28 @@ What = Literal[
 CREATES = frozenset({"POST /campaigns/", "POST /campaigns/create", "POST /batches/", "POST /batches/upload"})
 BATCH_CREATES = frozenset({"POST /batches/", "POST /batches/upload"})
 SINGLE_GETS = frozenset({"GET /campaigns/{campaign_id}", "GET /batches/{batch_id}"})
-ONLY_FOR: dict[str, frozenset[str]] = {
-    "late": CREATES,
-    "partial": BATCH_CREATES,
-    "lost_dispatch": BATCH_CREATES,
-    "lost_webhooks": BATCH_CREATES,
-    "no_metadata": SINGLE_GETS,
+KATAVEN_CREATE = frozenset({"POST /campaigns"})
+KATAVEN_STARTS = frozenset({"POST /campaigns/{campaign_id}/start", "POST /campaigns/{campaign_id}/resume"})
+KATAVEN_STREAM = frozenset({"GET /campaigns/{campaign_id}/events"})
+ONLY_FOR: dict[str, dict[str, frozenset[str]]] = {
+    "graine": {
+        "late": CREATES,
+        "partial": BATCH_CREATES,
+        "lost_dispatch": BATCH_CREATES,
+        "lost_webhooks": BATCH_CREATES,
+        "no_metadata": SINGLE_GETS,
+        "silent": frozenset(),
+    },
+    "kataven": {
+        "late": KATAVEN_CREATE,
+        "partial": KATAVEN_CREATE,
+        "lost_dispatch": KATAVEN_STARTS,
+        "lost_webhooks": KATAVEN_STARTS,
+        "no_metadata": frozenset(),
+        "silent": KATAVEN_STREAM,
+    },
 }
+"""Service to kind of fault to the endpoints where alone it can strike."""
 GATEWAY_PAGE = "<!doctype html><title>Please sign in</title><h1>Please sign in</h1><p>Your session has ended.</p>"
 
 
@@ -55,6 +75,7 @@ class Fault:
     :param on: an endpoint: ``"POST /batches/"``, ``"GET /batches/{batch_id}"``, with the id of one batch in place of
         ``{batch_id}``, ``"GET *"``, ``"* /batches/"`` or ``"*"``
     :param what: the kind, as listed in the documentation
+    :param service: ``"graine"`` or ``"kataven"``
     :param times: how many requests it hits; ``None``: every one
     :param after: how many matching requests pass unharmed before
     :param when: ``"before"`` or ``"after"`` the request is processed (``drop``, ``hang``, ``status``, ``html``)
@@ -63,7 +84,8 @@ class Fault:
     :param detail: the answer's ``detail`` (``status``); default: a word about the status
     :param retry_after: value of the ``Retry-After`` header (``status``)
     :param reset: end the connection with a TCP reset in place of an orderly close (``drop``, ``tear``)
-    :param fraction: share of the body that arrives (``truncate``, ``tear``)
+    :param fraction: share of the body that arrives, or of the event after the last whole one (``truncate``, ``tear``)
+    :param events: how many whole events and heartbeats of an event stream arrive (``truncate``, ``tear``, ``silent``)
     :param fields: what to overwrite in the answer, or in each object of it (``fields``)
     :param location: where to (``redirect``); default: the same path with or without its trailing slash
     :param virtual_seconds: how long lists do not show what was created (``late``)
@@ -75,6 +97,7 @@ class Fault:
 
     on: str
     what: What
+    service: str = "graine"
     times: int | None = 1
     after: int = 0
     when: Literal["before", "after"] = "after"
@@ -84,6 +107,7 @@ class Fault:
     retry_after: int | str | None = None
     reset: bool = False
     fraction: float = 0.5
+    events: int = 1
     fields: dict[str, Any] = field(default_factory=dict)
     location: str | None = None
     virtual_seconds: float = 0.0
@@ -104,11 +128,13 @@ class Faults:
     """
     The faults in force.
 
-    :param endpoints: all ``"METHOD /template"`` there are, to catch a fault that could never happen
+    :param endpoints: service to all ``"METHOD /template"`` it has, to catch a fault that could never happen
     """
 
-    def __init__(self, endpoints: Iterable[str]) -> None:
-        self._endpoints = {endpoint: _pattern(endpoint) for endpoint in endpoints}
+    def __init__(self, endpoints: Mapping[str, Iterable[str]]) -> None:
+        self._patterns = {
+            service: {endpoint: _pattern(endpoint) for endpoint in known} for service, known in endpoints.items()
+        }
         self._faults: list[Fault] = []
         self._last_id = 0
 
@@ -122,25 +148,30 @@ class Faults:
             raise ValueError(f"unknown fault {fault.what!r}; there are {', '.join(get_args(What))}")
         if fault.when not in ("before", "after"):
             raise ValueError("when is 'before' or 'after'")
-        reach = {endpoint for endpoint in self._endpoints if self._matches(fault.on, endpoint, None)}
+        if fault.service not in self._patterns:
+            raise ValueError(f"no service {fault.service!r}; there are {', '.join(self._patterns)}")
+        endpoints = self._patterns[fault.service]
+        reach = {endpoint for endpoint in endpoints if self._matches(fault, endpoint, None)}
         if not reach:
-            raise ValueError(f"no endpoint {fault.on!r}; there are {', '.join(sorted(self._endpoints))}")
-        if fault.what in ONLY_FOR and not reach <= ONLY_FOR[fault.what]:
-            raise ValueError(f"{fault.what} is for {' and '.join(sorted(ONLY_FOR[fault.what]))} only")
+            raise ValueError(f"no endpoint {fault.on!r}; there are {', '.join(sorted(endpoints))}")
+        only_for = ONLY_FOR[fault.service].get(fault.what)
+        if only_for is not None and not reach <= only_for:
+            raise ValueError(f"{fault.what} is for {' and '.join(sorted(only_for)) or 'another service'} only")
         self._last_id += 1
         fault.id = self._last_id
         self._faults.append(fault)
         return fault
 
-    def take(self, endpoint: str, path: str) -> list[Fault]:
+    def take(self, service: str, endpoint: str, path: str) -> list[Fault]:
         """
+        :param service: which was asked
         :param endpoint: ``"METHOD /template"`` of a request
         :param path: its path below the prefix
         :return: the faults that hit it, counted as hits (a ``limit`` counts when it is exceeded)
         """
         hit = []
         for fault in self._faults:
-            if not self._matches(fault.on, endpoint, path):
+            if fault.service != service or not self._matches(fault, endpoint, path):
                 continue
             fault.seen += 1
             if fault.seen > fault.after and (fault.times is None or fault.hits < fault.times):
@@ -155,15 +186,15 @@ class Faults:
     def __iter__(self) -> Any:
         return iter(list(self._faults))
 
-    def _matches(self, on: str, endpoint: str, path: str | None) -> bool:
-        on_method, _, on_path = on.partition(" ")
+    def _matches(self, fault: Fault, endpoint: str, path: str | None) -> bool:
+        on_method, _, on_path = fault.on.partition(" ")
         method, _, template = endpoint.partition(" ")
         if on_method not in ("*", method):
             return False
         if on_path in ("", "*", template):
             return True
         if path is None:
-            return "{" not in on_path and self._endpoints[endpoint].fullmatch(on_path) is not None
+            return "{" not in on_path and self._patterns[fault.service][endpoint].fullmatch(on_path) is not None
         return on_path == path
 
 
@@ -210,15 +241,59 @@ class Torn(Response):
         """Send the part, then end the connection."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self._part, "more_body": True})
-        transport = scope["state"]["transport"]
-        if self._reset:
-            while transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport tells nobody when it is empty
-                await asyncio.sleep(0.005)
-            _abort(transport, reset=True)
-        else:
-            transport.close()
+        await _end(scope["state"]["transport"], reset=self._reset)
         while (await receive())["type"] != "http.disconnect":
             pass
+
+
+class EventStream(StreamingResponse):
+    """
+    Server-sent events, without end until somebody says so.
+
+    :param pieces: each a whole event, or a comment
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
+        super().__init__(pieces, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+        self._pieces = pieces
+        self._transport: Any = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces as they come."""
+        self._transport = scope["state"]["transport"]
+        await super().__call__(scope, receive, send)
+
+    def break_off(self, fault: Fault, stopping: asyncio.Event) -> None:
+        """Let ``tear``, ``truncate`` or ``silent`` strike once so many events have been sent."""
+        if fault.what in ("tear", "truncate", "silent"):
+            self.body_iterator = self._broken(fault, stopping)
+
+    async def _broken(self, fault: Fault, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+        sent = 0
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                if sent == fault.events:
+                    break
+                sent += 1
+                yield piece
+            else:
+                return
+        if fault.what != "silent":
+            yield piece[: int(len(piece) * fault.fraction)]
+        if fault.what == "tear":
+            await _end(self._transport, reset=fault.reset)
+        if fault.what != "truncate":
+            await stopping.wait()
+
+
+async def _end(transport: asyncio.Transport, *, reset: bool) -> None:
+    """End a connection once what was written to it has left."""
+    if not reset:
+        transport.close()
+        return
+    while transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport tells nobody when it is empty
+        await asyncio.sleep(0.005)
+    _abort(transport, reset=True)
 
 
 def _abort(transport: asyncio.Transport, *, reset: bool) -> None:
@@ -228,24 +303,28 @@ def _abort(transport: asyncio.Transport, *, reset: bool) -> None:
     transport.abort()
 
 
-async def before(faults: list[Fault], request: Request, body: bytes, stopping: asyncio.Event) -> Response | None:
+async def before(
+    faults: list[Fault], request: Request, body: bytes, refuse: Refuse, stopping: asyncio.Event
+) -> Response | None:
     """:return: the answer to a request that is not to be processed, or ``None``"""
     for fault in faults:
         if fault.what == "limit" and fault.max_bytes is not None and len(body) > fault.max_bytes:
             fault.hits += 1
-            return JSONResponse({"detail": "Request entity too large"}, 413)
+            return refuse(413, "Request entity too large", None)
         if fault.what == "redirect":
             return RedirectResponse(fault.location or _other_spelling(request), 307)
-        if fault.when == "before" and (answer := await _instead(fault, stopping)) is not None:
+        if fault.when == "before" and (answer := await _instead(fault, refuse, stopping)) is not None:
             return answer
     return None
 
 
-async def after(faults: list[Fault], answer: Response, stopping: asyncio.Event) -> Response:
+async def after(faults: list[Fault], answer: Response, refuse: Refuse, stopping: asyncio.Event) -> Response:
     """:return: what is answered in place of ``answer``"""
     for fault in faults:
-        if fault.when == "after" and (instead := await _instead(fault, stopping)) is not None:
+        if fault.when == "after" and (instead := await _instead(fault, refuse, stopping)) is not None:
             answer = instead
+        elif isinstance(answer, EventStream):
+            answer.break_off(fault, stopping)
         elif fault.what == "truncate":
             content = await _content(answer)
             cut = content[: int(len(content) * fault.fraction)]
@@ -262,12 +341,12 @@ async def after(faults: list[Fault], answer: Response, stopping: asyncio.Event) 
     return answer
 
 
-async def _instead(fault: Fault, stopping: asyncio.Event) -> Response | None:
+async def _instead(fault: Fault, refuse: Refuse, stopping: asyncio.Event) -> Response | None:
     if fault.what == "drop":
         return Dropped(reset=fault.reset)
     if fault.what == "status":
         headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
-        return JSONResponse({"detail": fault.detail or f"Error {fault.status}"}, fault.status, headers)
+        return refuse(fault.status, fault.detail or f"Error {fault.status}", headers)
     if fault.what == "html":
         return HTMLResponse(GATEWAY_PAGE)
     if fault.what == "hang":

@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import multipart
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,26 +42,30 @@ class ReceivedRequest:
         is_packed = self.headers.get("content-encoding") == "gzip"
         return json.loads(gzip.decompress(self.body) if is_packed else self.body)
 
+    def form(self) -> dict[str, bytes]:
+        """:return: the fields of a ``multipart/form-data`` body, files included"""
+        return multipart.parse(self.headers.get("content-type", ""), self.body)
+
 
 class Recorder:
     """
     ASGI middleware that keeps the latest requests.
 
     :param app: what answers them
-    :param prefix: requests elsewhere are not recorded
+    :param prefixes: requests elsewhere are not recorded
     :param enabled: ``False`` keeps nothing
     """
 
-    def __init__(self, app: ASGIApp, *, prefix: str, enabled: bool) -> None:
+    def __init__(self, app: ASGIApp, *, prefixes: tuple[str, ...], enabled: bool) -> None:
         self._app = app
-        self._prefix = prefix
+        self._prefixes = prefixes
         self._enabled = enabled
         self.requests: deque[ReceivedRequest] = deque()
         self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Record, then answer."""
-        if not self._enabled or scope["type"] != "http" or not scope["path"].startswith(self._prefix):
+        if not self._enabled or scope["type"] != "http" or not scope["path"].startswith(self._prefixes):
             await self._app(scope, receive, send)
             return
         body, unread = b"", []

@@ -8,7 +8,6 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
@@ -19,11 +18,14 @@ from .clock import Clock
 from .faults import Fault
 from .graine import views
 from .graine.routes import PREFIX
+from .kataven.account import KatavenAccount
+from .kataven.settings import KatavenSettings
 from .outcomes import Outcomes
+from .view import View
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -35,7 +37,7 @@ MONTH = 30 * 86_400.0
 
 class Sandbox:
     """
-    A local stand-in for the calling service. Nobody is phoned.
+    A local stand-in for the calling services Graine and, as :attr:`kataven`, Kataven. Nobody is phoned.
 
     Use it as a context manager; it answers from ``__enter__`` to ``__exit__``.
 
@@ -53,6 +55,7 @@ class Sandbox:
     :param organization_id: the organization of the token
     :param export_ranges: ``export.csv`` can be asked for in parts (``Range``, ``If-Range``)
     :param gzip_requests: bodies may come with ``Content-Encoding: gzip``; else they are answered with 415
+    :param kataven: Kataven's account, and what the sandbox makes of that vendor's documentation; default: as documented
     :param record_requests: keep what was received in :attr:`requests`
     :param allow_remote: listen on an address that other machines reach
     :raises ValueError: ``host`` is not a loopback address and ``allow_remote`` is false
@@ -74,6 +77,7 @@ class Sandbox:
         organization_id: str = "org_sandbox",
         export_ranges: bool = False,
         gzip_requests: bool = False,
+        kataven: KatavenSettings | None = None,
         record_requests: bool = True,
         allow_remote: bool = False,
     ) -> None:
@@ -93,7 +97,10 @@ class Sandbox:
             organization_id=organization_id,
             default_concurrency=default_concurrency,
             max_page=max_page,
+            kataven=kataven or KatavenSettings(),
         )
+        self.kataven = KatavenAccount(self._world, root_url=lambda: self.root_url, requests=self._requests)
+        """The Kataven half. Everything else here that is about one service is about Graine."""
         self._recorder: Recorder | None = None
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -127,14 +134,13 @@ class Sandbox:
             raise
         self._port = listener.getsockname()[1]
         self._world.begin()
-        stopping = asyncio.Event()
+        self._world.stopping = asyncio.Event()
         names = ["127.0.0.1", "localhost", "[::1]", "::1", self._host]
         self._recorder = app.build(
             self._world,
             record_requests=self._record_requests,
             hosts=None if self._allow_remote else names,
-            hint={"url": self.url, "connection": self._hinted_connection()},
-            stopping=stopping,
+            hint=self._hint(),
             export_ranges=self._export_ranges,
             gzip_requests=self._gzip_requests,
         )
@@ -150,7 +156,7 @@ class Sandbox:
             server_header=False,
             timeout_graceful_shutdown=2,
         )
-        self._server = _Server(config, stopping)
+        self._server = _Server(config, self._world)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="graine-sandbox", daemon=True
         )
@@ -175,7 +181,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The base URL of the API."""
+        """The base URL of Graine's API."""
         return self.root_url + PREFIX
 
     @property
@@ -187,33 +193,37 @@ class Sandbox:
         """:return: an Airflow connection, as a value for ``AIRFLOW_CONN_GRAINE_DEFAULT``"""
         return json.dumps({"conn_type": "graine", "host": self.url, "password": self.token})
 
-    def _hinted_connection(self) -> str:
-        connection = {
-            "conn_type": "graine",
-            "host": self.url,
-            "password": "<token>" if self._allow_remote else self.token,
-        }
-        return json.dumps(connection)
+    def _hint(self) -> dict[str, str]:
+        hidden = {"password": "<token>"} if self._allow_remote else {}
+        graine, kataven = (
+            json.dumps({**json.loads(connection), **hidden})
+            for connection in (self.connection_json(), self.kataven.connection_json())
+        )
+        return {"url": self.url, "connection": graine, "kataven_connection": kataven}
 
     # What it has seen
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """The latest 10,000 requests (or 64 MB of bodies) under the API's prefix, oldest first."""
-        return list(self._recorder.requests) if self._recorder else []
+        """Those of the latest 10,000 requests (or 64 MB of bodies) that were under the API's prefix, oldest first."""
+        return self._requests(PREFIX)
+
+    def _requests(self, prefix: str) -> list[ReceivedRequest]:
+        recorded = self._recorder.requests if self._recorder else ()
+        return [request for request in list(recorded) if request.path.startswith(f"{prefix}/")]
 
     @property
     def dialled(self) -> Counter[str]:
         """Phone number to the number of stored contacts that have it."""
         with self._world.lock:
-            return self._world.simulation.dialled.copy()
+            return self._world.graine.simulation.dialled.copy()
 
     @property
     def attempts(self) -> Counter[str]:
         """Phone number to the number of calls placed to it, retries and follow-ups included."""
         placed: Counter[str] = Counter()
-        with self._caught_up():
-            for batch in self._world.simulation.batches.values():
+        with self._world.caught_up():
+            for batch in self._world.graine.simulation.batches.values():
                 for contact in batch.contacts:
                     if contact.calls:
                         placed[contact.phone_number] += len(contact.calls)
@@ -222,17 +232,17 @@ class Sandbox:
     @property
     def campaigns(self) -> Mapping[str, dict[str, Any]]:
         """Campaign id to what its GET shows, now."""
-        return _View(self._world, lambda: self._world.simulation.campaigns, views.campaign_whole)
+        return View(self._world, lambda: self._world.graine.simulation.campaigns, views.campaign_whole)
 
     @property
     def batches(self) -> Mapping[str, dict[str, Any]]:
         """Batch id to what its GET shows, now."""
-        return _View(self._world, lambda: self._world.simulation.batches, views.batch_whole)
+        return View(self._world, lambda: self._world.graine.simulation.batches, views.batch_whole)
 
     def contacts(self, batch_id: str) -> list[dict[str, Any]]:
         """:return: the contacts of a batch in upload order, with their calls"""
-        with self._caught_up():
-            batch = self._world.simulation.batches[batch_id]
+        with self._world.caught_up():
+            batch = self._world.graine.simulation.batches[batch_id]
             now = self._world.timeline.now
             return [views.contact(contact, now, include_calls=True) for contact in batch.contacts]
 
@@ -269,11 +279,11 @@ class Sandbox:
 
     def expire_batch(self, batch_id: str) -> None:
         """Let the end window of an open batch pass: it becomes ``expired`` and dials nobody else."""
-        with self._caught_up():
-            self._world.simulation.expire_batch(self._world.simulation.batches[batch_id])
+        with self._world.caught_up():
+            self._world.graine.simulation.expire_batch(self._world.graine.simulation.batches[batch_id])
 
     def reset(self) -> None:
-        """Forget campaigns, batches, calls, requests and faults; virtual time starts again."""
+        """Forget campaigns, batches, calls, requests and faults of both services; virtual time starts again."""
         with self._world.lock:
             self._world.reset()
             if self._recorder:
@@ -294,51 +304,13 @@ class Sandbox:
 
     @property
     def faults(self) -> list[Fault]:
-        """The faults in force, those used up included."""
+        """The faults in force at both services, those used up included."""
         return list(self._world.faults)
 
     def clear_faults(self) -> None:
-        """Let everything work again."""
+        """Let everything work again, at both services."""
         with self._world.lock:
             self._world.faults.clear()
-
-    def _caught_up(self) -> _CaughtUp:
-        return _CaughtUp(self._world)
-
-
-class _CaughtUp:
-    """Holds the lock, with everything that is due having happened."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def __enter__(self) -> None:
-        self._world.lock.acquire()
-        self._world.catch_up()
-
-    def __exit__(self, *_: object) -> None:
-        self._world.lock.release()
-
-
-class _View(Mapping[str, dict[str, Any]]):
-    """A read-only look at the world, made afresh at each access."""
-
-    def __init__(self, world: World, things: Callable[[], Mapping[str, Any]], show: Callable[[Any], Any]) -> None:
-        self._world = world
-        self._things = things
-        self._show = show
-
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        with _CaughtUp(self._world):
-            shown: dict[str, Any] = self._show(self._things()[key])
-            return shown
-
-    def __iter__(self) -> Iterator[str]:
-        with self._world.lock:
-            return iter(list(self._things()))
-
-    def __len__(self) -> int:
-        return len(self._things())
 
 
 class _Protocol(H11Protocol):
@@ -352,9 +324,9 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     """Tells when it answers, and frees hanging requests when it stops."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, world: World) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._world = world
         self.answering = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -362,7 +334,8 @@ class _Server(uvicorn.Server):
         self.answering.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
+        self._world.stopping.set()
+        self._world.bell.ring()
         await super().shutdown(sockets)
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import time
 
-from airflow_provider_graine.sandbox.graine.model import Batch, Call, Contact
+from airflow_provider_graine.sandbox.calls import Call
+from airflow_provider_graine.sandbox.graine.model import Batch, Contact
 
 
 def test_a_hundred_thousand_contacts(start):

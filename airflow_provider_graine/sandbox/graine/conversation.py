@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .model import Call
+    from ..calls import Call
 
 COST_PER_MINUTE = 0.06
 

@@ -1,4 +1,4 @@
-"""What the sandbox remembers: campaigns, batches, contacts and calls. Times are virtual seconds since 1970."""
+"""What the sandbox remembers: campaigns, batches and contacts. Times are virtual seconds since 1970."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..outcomes import Draw
+    from ..calls import Call
     from .hours import WorkingHours
 
 # Campaigns and batches
@@ -45,32 +45,6 @@ CONTACT_STATUSES = (
 )
 OPEN_BATCH_STATUSES = (PENDING, IN_PROGRESS, PAUSED)
 CANCEL_SKIPS = frozenset({PENDING, DISPATCHED, RETRYING, FOLLOWUP_SCHEDULED})
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One attempt to reach a contact. How it will end is settled when it is placed."""
-
-    contact: Contact
-    number: int
-    follow_up: bool
-    draw: Draw
-    dispatched_at: float
-    begins_at: float
-    answered_at: float | None
-    ends_at: float
-
-    def status(self, now: float) -> str:
-        """:return: ``trying``, ``ringing``, ``in-progress``, and at the end what became of it"""
-        if now < self.begins_at:
-            return "trying"
-        if now >= self.ends_at:
-            return self.draw.outcome.call_status
-        return "ringing" if self.answered_at is None or now < self.answered_at else "in-progress"
-
-    def talk_seconds(self, now: float) -> int:
-        """:return: seconds since the callee, or a machine, picked up; of the whole conversation once it is over"""
-        return 0 if self.answered_at is None else max(0, round(min(now, self.ends_at) - self.answered_at))
 
 
 @dataclass(slots=True, eq=False)

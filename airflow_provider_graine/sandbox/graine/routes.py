@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
+from starlette.responses import JSONResponse
 
 from ..errors import ApiError
+from ..listing import hide, is_listed
+from ..service import Call, bearer, same
 from . import schemas, views
-from .simulation import Simulation, WrongState
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from ..faults import Fault
+    from starlette.datastructures import Headers
+    from starlette.responses import Response
+
     from .model import Batch, Campaign
+    from .simulation import Simulation
 
 PREFIX = "/api/v1"
 EXPORT_CHUNK = 500
 Model = TypeVar("Model", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Call:
-    """
-    A request, free of HTTP.
-
-    :param path: path parameters
-    :param query: query parameters
-    :param body: the raw body
-    :param faults: those that change how the request is processed, by kind
-    """
-
-    path: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-    faults: Mapping[str, Fault] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,14 +50,41 @@ class GraineApi:
     The endpoints.
 
     :param simulation: caught up with the clock before each call
+    :param token: the valid token
     :param organization_id: the organization the token belongs to
     :param max_page: longest page; a larger ``limit`` is cut to it without a word
     """
 
-    def __init__(self, simulation: Simulation, *, organization_id: str, max_page: int) -> None:
+    name = "graine"
+    prefix = PREFIX
+    wrong_state = 400
+
+    def __init__(
+        self, simulation: Simulation, *, token: Callable[[], str], organization_id: str, max_page: int
+    ) -> None:
         self.simulation = simulation
         self.organization_id = organization_id
         self.max_page = max_page
+        self._token = token
+
+    # What the application asks
+
+    def admission(self, headers: Headers) -> AbstractContextManager[None]:
+        """:return: nothing in the way: the service documents no limits"""
+        return nullcontext()
+
+    def authorize(self, headers: Headers) -> None:
+        """
+        Check the token.
+
+        :raises ApiError: 401
+        """
+        if not same(bearer(headers), self._token()):
+            raise ApiError(401, "Invalid or expired token")
+
+    def refuse(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:
+        """:return: JSON with a ``detail``"""
+        return JSONResponse({"detail": detail}, status, headers)
 
     # Token
 
@@ -86,16 +103,17 @@ class GraineApi:
             raise ApiError(403, "Token does not belong to this organization")
         settings = asked.model_dump(mode="json", exclude={"organization_id"})
         campaign = self.simulation.create_campaign(settings, self.organization_id)
-        self._hide(campaign, call)
+        hide(campaign, call.faults, self.simulation.timeline.now)
         return views.campaign_created(campaign)
 
     def list_campaigns(self, call: Call) -> Any:
         """``GET /campaigns/``"""
         page = _parse(schemas.Page, dict(call.query), "query")
+        now = self.simulation.timeline.now
         campaigns = [
             campaign
             for campaign in reversed(self.simulation.campaigns.values())
-            if self._listed(campaign) and page.status in (None, campaign.status)
+            if is_listed(campaign, now) and page.status in (None, campaign.status)
         ]
         return self._page(campaigns if self._ours(page) else [], page, views.campaign_listed)
 
@@ -142,8 +160,11 @@ class GraineApi:
         """``GET /campaigns/{campaign_id}/batches``"""
         campaign = self._campaign(call)
         page = _parse(schemas.Page, dict(call.query), "query")
+        now = self.simulation.timeline.now
         batches = [
-            batch for batch in reversed(campaign.batches) if self._listed(batch) and page.status in (None, batch.status)
+            batch
+            for batch in reversed(campaign.batches)
+            if is_listed(batch, now) and page.status in (None, batch.status)
         ]
         return self._page(batches if self._ours(page) else [], page, views.batch_of_campaign)
 
@@ -179,17 +200,18 @@ class GraineApi:
             published="lost_dispatch" not in call.faults,
             webhooks="lost_webhooks" not in call.faults,
         )
-        self._hide(batch, call)
+        hide(batch, call.faults, self.simulation.timeline.now)
         return views.batch_created(batch)
 
     def list_batches(self, call: Call) -> Any:
         """``GET /batches/``"""
         page = _parse(schemas.Page, dict(call.query), "query")
+        now = self.simulation.timeline.now
         batches = [
             batch
             for batch in reversed(self.simulation.batches.values())
             if page.campaign_id in (None, batch.campaign.campaign_id)
-            and self._listed(batch)
+            and is_listed(batch, now)
             and page.status in (None, batch.status)
         ]
         return self._page(batches if self._ours(page) else [], page, views.batch_listed)
@@ -276,17 +298,6 @@ class GraineApi:
     def _page(self, found: list[Any], page: schemas.Page, view: Callable[[Any], Any]) -> list[Any]:
         return [view(each) for each in found[page.skip : page.skip + min(page.limit, self.max_page)]]
 
-    def _hide(self, created: Campaign | Batch, call: Call) -> None:
-        if late := call.faults.get("late"):
-            created.hidden_until = self.simulation.timeline.now + late.virtual_seconds
-            created.hidden_lists = late.list_calls
-
-    def _listed(self, each: Campaign | Batch) -> bool:
-        if each.hidden_lists:
-            each.hidden_lists -= 1
-            return False
-        return self.simulation.timeline.now >= each.hidden_until
-
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api-tokens/validate-token", GraineApi.validate_token),
@@ -313,17 +324,6 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/batches/{batch_id}/debug", GraineApi.debug_batch),
     ("GET", "/batches/{batch_id}/export.csv", GraineApi.export_batch),
 )
-
-
-def handle(api: GraineApi, handler: Handler, call: Call) -> Any:
-    """
-    :return: what the handler answers
-    :raises ApiError: also where the simulation says that the status does not fit
-    """
-    try:
-        return handler(api, call)
-    except WrongState as wrong:
-        raise ApiError(400, str(wrong)) from None
 
 
 def _body(call: Call) -> dict[str, Any]:

@@ -11,13 +11,16 @@ from collections import Counter, deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from ..calls import place
+from ..errors import WrongState
 from . import model
 from .hours import WorkingHours
-from .model import Batch, Call, Campaign, Contact
+from .model import Batch, Campaign, Contact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..calls import Call
     from ..outcomes import Outcomes
     from ..timeline import Timeline
 
@@ -29,10 +32,6 @@ MAX_FOLLOW_UPS = 1
 REPORT_DELAY = 4.0
 """Seconds a contact shows how its call ended before its retry is scheduled."""
 STUCK_AFTER = 1800.0
-
-
-class WrongState(Exception):
-    """The operation does not fit the current status."""
 
 
 class Simulation:
@@ -307,22 +306,7 @@ class Simulation:
     def _dial(self, contact: Contact) -> None:
         batch, now = contact.batch, self.timeline.now
         follow_up = contact.status == model.FOLLOWUP_SCHEDULED
-        draw = self.outcomes.draw(contact.phone_number, len(contact.calls))
-        outcome = draw.outcome
-        begins_at = now + draw.between(0, 0.5, 1.5)
-        picked_up = begins_at + draw.between(1, *outcome.ring)
-        ends_at = picked_up if outcome.talk is None else picked_up + draw.between(2, *outcome.talk)
-        call = Call(
-            contact,
-            len(contact.calls),
-            follow_up,
-            draw,
-            now,
-            begins_at,
-            None if outcome.talk is None else picked_up,
-            ends_at,
-        )
-        contact.calls.append(call)
+        call = place(contact, now=now, outcomes=self.outcomes, follow_up=follow_up, reports=batch.webhooks)
         contact.next_retry_at = None
         self._set_contact(contact, model.DISPATCHED)
         batch.attempts += 1
@@ -331,11 +315,8 @@ class Simulation:
         batch.campaign.live += 1
         self.recent_calls.append(call)
         if batch.webhooks:
-            self.timeline.at(begins_at, self._begin, call)
-            self.timeline.at(ends_at, self._end, call)
-        else:
-            call.answered_at = None
-            call.begins_at = call.ends_at = float("inf")
+            self.timeline.at(call.begins_at, self._begin, call)
+            self.timeline.at(call.ends_at, self._end, call)
 
     def _begin(self, call: Call) -> None:
         if call.contact.status == model.DISPATCHED:

@@ -15,7 +15,8 @@ from .conversation import COST_PER_MINUTE, details
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import Batch, Call, Campaign, Contact
+    from ..calls import Call
+    from .model import Batch, Campaign, Contact
     from .simulation import Simulation
 
 Json = dict[str, Any]

@@ -1,0 +1,1 @@
+"""The Kataven half of the sandbox: its state, its dialler, its endpoints."""
