@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_graine.contacts.ahead import one_ahead
+from airflow_provider_graine.contacts.csv_file import header_bytes, row_bytes_sql
 from airflow_provider_graine.contacts.database import count, literal
+from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +26,46 @@ if TYPE_CHECKING:
 #: Index of a chunk, how many people it has, and the first and last row of the list that are in it.
 _Bounds: TypeAlias = tuple[int, int, int, int]
 
-_BYTES_AT_ONCE = 8 * 1024 * 1024
-
 _END = b"\x02"  # after the last person of a chunk; in no JSON
+_BYTES_AT_ONCE = 8 * 1024 * 1024
+_ROWS_AT_ONCE = 50_000
+_NOT_EXCLUDED = "digits NOT IN (SELECT digits FROM excluded)"
+_ACCEPTED = "(SELECT ordinal, digits, variables FROM accepted JOIN contacts USING (ordinal))"
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """
+    What is written at once: one or more whole chunks.
+
+    :param those: SQL condition on the plan: who is in it
+    :param index: SQL expression of the index of each one's chunk
+    :param is_last: SQL condition: somebody is the last one of a chunk
+    """
+
+    those: str
+    index: str
+    is_last: str
+
+
+@dataclass
+class _Pace:
+    """
+    How much is written at once.
+
+    :param chunks: how many chunks are in a piece: few, until it is known how long they are
+    """
+
+    chunks: int = 1
+
+    def learn(self, *, chunks: int, length: int) -> None:
+        """
+        Take note of how long a piece has become.
+
+        :param chunks: how many were in it
+        :param length: bytes
+        """
+        self.chunks = max(1, min(_BYTES_AT_ONCE * chunks // length, 4 * self.chunks))
 
 
 @dataclass(frozen=True)
@@ -52,7 +91,15 @@ class Chunk:
         return [contact["phone_number"] for contact in json.loads(self.contacts)]
 
 
-def cut(db: DuckDBPyConnection, size: int, *, directory: Path, plan: str, everybody: bool = False) -> Iterator[Chunk]:
+def cut(
+    db: DuckDBPyConnection,
+    size: int,
+    *,
+    directory: Path,
+    plan: str,
+    everybody: bool = False,
+    csv_bytes: int | None = None,
+) -> Iterator[Chunk]:
     """
     Cut what is still to be sent into chunks.
 
@@ -61,42 +108,109 @@ def cut(db: DuckDBPyConnection, size: int, *, directory: Path, plan: str, everyb
     :param directory: where files may be written
     :param plan: name for who is to be sent, as of now
     :param everybody: whether those who are excluded are in the chunks too
+    :param csv_bytes: bytes of a chunk's CSV file, at most. The whole list is then cut once and for all, and those who
+        are excluded are missing from their chunks: the others of a chunk stay the same
     :return: the chunks, each built when it is asked for
+    :raises SourceError: one person alone is longer than that
     """
     if everybody or not count(db, "SELECT count(*) FROM excluded"):
         db.execute(f"CREATE VIEW {plan} AS SELECT *, rowid AS place FROM accepted")
     else:
         db.execute(f"""
             CREATE TABLE {plan}_left AS
-            SELECT ordinal, digits FROM accepted WHERE digits NOT IN (SELECT digits FROM excluded) ORDER BY ordinal;
+            SELECT ordinal, digits FROM accepted WHERE {_NOT_EXCLUDED} ORDER BY ordinal;
             CREATE VIEW {plan} AS SELECT *, rowid AS place FROM {plan}_left;
         """)
-    return _chunks(db, size, plan, directory)
+    pace = _Pace()
+    if csv_bytes is None:
+        pieces = _by_number(db, size, plan, pace)
+    else:
+        pieces = _by_bytes(db, _parts_of(db, size, csv_bytes), plan)
+    return _chunks(db, pieces, pace, plan=plan, directory=directory)
 
 
-def _chunks(db: DuckDBPyConnection, size: int, plan: str, directory: Path) -> Iterator[Chunk]:
+def number_of_chunks(db: DuckDBPyConnection, size: int, *, csv_bytes: int | None = None) -> int:
+    """
+    Tell how many chunks :func:`cut` would make of what is still to be sent.
+
+    :param db: a screened database
+    :param size: people in a chunk, at most
+    :param csv_bytes: bytes of a chunk's CSV file, at most
+    """
+    if csv_bytes is None:
+        return -(-count(db, f"SELECT count(*) FROM accepted WHERE {_NOT_EXCLUDED}") // size)
+    parts = _parts_of(db, size, csv_bytes)
+    return count(
+        db, f"SELECT count(DISTINCT first) FROM accepted ASOF JOIN {parts} ON ordinal >= first WHERE {_NOT_EXCLUDED}"
+    )
+
+
+def _parts_of(db: DuckDBPyConnection, size: int, csv_bytes: int) -> str:
+    """Cut the whole list by bytes, each part as full as it gets; returns the table of their first rows."""
+    table = f"parts_{size}"
+    if count(db, f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{table}'"):
+        return table
+    names = [
+        name for (name,) in db.execute(f"SELECT DISTINCT unnest(json_keys(variables)) FROM {_ACCEPTED}").fetchall()
+    ]
+    room = csv_bytes - header_bytes(names)
+    length = row_bytes_sql("variables", "digits", columns=len(names))
+    firsts: list[int] = []
+    with db.cursor() as rows:
+        rows.execute(f"SELECT ordinal, {length} FROM {_ACCEPTED} ORDER BY ordinal")
+        people, taken = size, 0
+        while some := rows.fetchmany(_ROWS_AT_ONCE):
+            for ordinal, length_of_row in some:
+                if length_of_row > room:
+                    raise SourceError(
+                        f"One contact alone may take {length_of_row:,} bytes, and a file of contacts may have "
+                        f"{csv_bytes:,}, of which the names of its columns take {csv_bytes - room:,}. Nothing was "
+                        "sent; leave columns out."
+                    )
+                people, taken = people + 1, taken + length_of_row
+                if people > size or taken > room:
+                    firsts.append(ordinal)
+                    people, taken = 1, length_of_row
+    db.execute(f"CREATE TABLE {table} AS SELECT unnest(?::BIGINT[]) AS first", [firsts])
+    return table
+
+
+def _by_number(db: DuckDBPyConnection, size: int, plan: str, pace: _Pace) -> Iterator[_Piece]:
+    """Several chunks in a piece, as many as are some megabytes."""
     people = count(db, f"SELECT count(*) FROM {plan}")
-    at_once = 1  # chunks in a piece: few, until their length is known
+    start = 0
+    while start < people:
+        end = min(start + size * pace.chunks, people)
+        yield _Piece(
+            those=f"place >= {start} AND place < {end}",
+            index=f"place // {size}",
+            is_last=f"(place + 1) % {size} = 0 OR place = {end - 1}",
+        )
+        start = end
 
-    def ranges() -> Iterator[tuple[int, int]]:
-        start = 0
-        while start < people:
-            end = min(start + size * at_once, people)
-            yield start, end
-            start = end
 
+def _by_bytes(db: DuckDBPyConnection, parts: str, plan: str) -> Iterator[_Piece]:
+    """One chunk in a piece: it has megabytes already."""
+    bounds = db.execute(
+        f"SELECT min(ordinal), max(ordinal) FROM {plan} ASOF JOIN {parts} ON ordinal >= first GROUP BY first ORDER BY 1"
+    ).fetchall()
+    for index, (first, last) in enumerate(bounds):
+        yield _Piece(those=f"ordinal BETWEEN {first} AND {last}", index=str(index), is_last=f"ordinal = {last}")
+
+
+def _chunks(
+    db: DuckDBPyConnection, pieces: Iterator[_Piece], pace: _Pace, *, plan: str, directory: Path
+) -> Iterator[Chunk]:
     with db.cursor() as own, _one_thread(db):
 
-        def write(rows: tuple[int, int]) -> tuple[Path, list[_Bounds]]:
-            start, end = rows
-            planned = f"(SELECT * FROM {plan} WHERE place >= {start} AND place < {end})"
-            path = directory / f"{plan}-{start}"
-            return path, _written(own, size, planned, end - 1, path)
+        def write(numbered: tuple[int, _Piece]) -> tuple[Path, list[_Bounds]]:
+            number, piece = numbered
+            path = directory / f"{plan}-{number}"
+            return path, _written(own, piece, plan, path)
 
-        with closing(one_ahead(write, ranges())) as pieces:
-            for path, bounds in pieces:
-                fitting = _BYTES_AT_ONCE * len(bounds) // path.stat().st_size
-                at_once = max(1, min(fitting, 4 * at_once))
+        with closing(one_ahead(write, enumerate(pieces))) as written:
+            for path, bounds in written:
+                pace.learn(chunks=len(bounds), length=path.stat().st_size)
                 yield from _read(path, bounds)
                 path.unlink()
     db.execute(f"DROP VIEW {plan}; DROP TABLE IF EXISTS {plan}_left")
@@ -113,17 +227,20 @@ def _one_thread(db: DuckDBPyConnection) -> Iterator[None]:
         db.execute(f"SET threads = {threads}")
 
 
-def _written(db: DuckDBPyConnection, size: int, planned: str, last: int, path: Path) -> list[_Bounds]:
+def _written(db: DuckDBPyConnection, piece: _Piece, plan: str, path: Path) -> list[_Bounds]:
     """
-    Have DuckDB write the people of a range of the plan to a file, a line for each.
+    Have DuckDB write the people of a piece of the plan to a file, a line for each.
 
     Both tables have the order of the list, so it reads a range of each. All of this is DuckDB's work: what Python does
     it does when it sends, for two threads of it would hold each other up.
     """
+    planned = (
+        f"(SELECT ordinal, digits, {piece.index} AS index, {piece.is_last} AS is_last FROM {plan} WHERE {piece.those})"
+    )
     bounds = db.execute(
-        f"SELECT place // {size}, count(*), min(ordinal), max(ordinal) FROM {planned} GROUP BY ALL ORDER BY ALL"
+        f"SELECT index, count(*), min(ordinal), max(ordinal) FROM {planned} GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    end = f"CASE WHEN (place + 1) % {size} = 0 OR place = {last} THEN {literal(_END.decode())} ELSE ',' END"
+    end = f"CASE WHEN is_last THEN {literal(_END.decode())} ELSE ',' END"
     written = count(
         db,
         f"""

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_graine.contacts.chunks import Chunk, cut
+from airflow_provider_graine.contacts.chunks import Chunk, cut, number_of_chunks
 from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
 from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, checked_format, guess_format
 from airflow_provider_graine.contacts.number_lists import NumberList
@@ -44,6 +44,7 @@ class ContactList:
     :param shard: ``(index, of)``: keep only the people of one of ``of`` disjoint parts, told by their numbers alone, so
         that several lists made from the same sources share the people out among themselves. A row without a number is
         reported by one of them. Default: everybody
+    :param csv_bytes: bytes that the CSV file of a chunk may have; default: chunks are cut by the number of people alone
     :param directory: where the database is put; the system's directory for temporary files by default
     :param memory_limit: what the database holds in memory before it goes to disk
     :raises ConfigurationError: an argument is wrong
@@ -57,6 +58,7 @@ class ContactList:
         default_region: str | None = None,
         number_check: NumberCheck = "possible",
         shard: tuple[int, int] | None = None,
+        csv_bytes: int | None = None,
         directory: str | Path | None = None,
         memory_limit: str = "112MB",
     ) -> None:
@@ -65,6 +67,7 @@ class ContactList:
         self._reader = NumberReader(default_region=default_region, number_check=number_check)
         self._shard = Shard(*shard) if shard is not None else None
         self._phone_column = phone_column
+        self._csv_bytes = csv_bytes
         self._directory = Path(tempfile.mkdtemp(prefix="contacts-", dir=directory))
         try:
             self._db = open_database(self._directory, memory_limit=memory_limit)
@@ -285,6 +288,11 @@ class ContactList:
             met.drop()
         return first[0] if first else None
 
+    def exclude_nobody(self) -> None:
+        """Let everybody who is accepted be to be sent again."""
+        with self._handing_out():
+            self._db.execute("DELETE FROM excluded")
+
     def remaining(self) -> int:
         """:return: how many accepted people are not excluded"""
         accepted = self._must_be_screened().accepted
@@ -319,14 +327,31 @@ class ContactList:
         :param everybody: whether those who are excluded are in the chunks too
         :return: the chunks
         :raises ConfigurationError: the size is below 1
+        :raises SourceError: the list is cut by bytes, and one person alone has too many of them
         """
         self._must_be_screened()
         if size < 1:
             raise ConfigurationError(f"A chunk holds at least 1 contact, not {size}; nothing was sent.")
         self._plans += 1
         with self._handing_out():
-            chunks = cut(self._db, size, directory=self._directory, plan=f"plan_{self._plans}", everybody=everybody)
+            chunks = cut(
+                self._db,
+                size,
+                directory=self._directory,
+                plan=f"plan_{self._plans}",
+                everybody=everybody,
+                csv_bytes=self._csv_bytes,
+            )
         return self._handed_out(chunks)
+
+    def number_of_chunks(self, size: int) -> int:
+        """
+        Tell how many chunks :meth:`chunks` would give now, without building them.
+
+        :param size: people in a chunk, at most
+        """
+        with self._handing_out():
+            return number_of_chunks(self._db, size, csv_bytes=self._csv_bytes)
 
     def _handed_out(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         with self._handing_out():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from airflow_provider_graine.exceptions import UploadError
 
@@ -17,6 +18,56 @@ SHARD_KEY: Final = "airflow_shard"
 SHARDS_KEY: Final = "airflow_shards"
 _MAP_INDEX_KEY: Final = "airflow_map_index"
 _WHOLE_LIST: Final = (0, 1)
+#: Digits of the hashes in a mark.
+_TASK: Final = 12
+_CHUNK: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """
+    The identity of what was created, where a name is all that comes back of it: as short as it can be.
+
+    :param task: hash of DAG, run and task
+    :param map_index: index of the mapped task, ``-1`` for others
+    :param generation: as in :class:`RunIdentity`
+    :param shard: as in :class:`RunIdentity`
+    :param chunk: beginning of the fingerprint of the contacts
+    :param people: how many were sent
+    """
+
+    task: str
+    map_index: int
+    generation: int
+    shard: tuple[int, int]
+    chunk: str
+    people: int
+
+    _TEXT: ClassVar = re.compile(r"\[af ([0-9a-f]{12})((?:\.-?\d{1,12}){5})\.([0-9a-f]{16})\]")
+
+    def __str__(self) -> str:
+        numbers = (self.map_index, self.generation, *self.shard, self.people)
+        return f"[af {self.task}.{'.'.join(map(str, numbers))}.{self.chunk}]"
+
+    @classmethod
+    def read(cls, text: str | None) -> Mark | None:
+        """
+        Find a mark.
+
+        :param text: where it may be
+        """
+        if not (marks := list(cls._TEXT.finditer(text or ""))):
+            return None
+        found = marks[-1]
+        map_index, generation, index, of, people = map(int, found[2].split(".")[1:])
+        return cls(
+            task=found[1],
+            map_index=map_index,
+            generation=generation,
+            shard=(index, of),
+            chunk=found[3],
+            people=people,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +138,14 @@ class RunIdentity:
         if not metadata or any(metadata.get(key) != value for key, value in self._task.items()):
             return
         shard = metadata.get(SHARD_KEY, _WHOLE_LIST[0]), metadata.get(SHARDS_KEY, _WHOLE_LIST[1])
-        map_index = metadata.get(_MAP_INDEX_KEY, -1)
+        self._ensure_same_shards(shard, metadata.get(_MAP_INDEX_KEY, -1), f"Batch {batch_id}")
+
+    def _ensure_same_shards(self, shard: tuple[Any, Any], map_index: Any, what: str) -> None:
         is_same_task, is_same_shard = map_index == self.map_index, shard == self.shard
         if shard[1] == self.shard[1] and (shard == _WHOLE_LIST or is_same_task == is_same_shard):
             return
         raise UploadError(
-            f"Batch {batch_id} of this run was made from {_part(shard)} by {_task(map_index)}, and "
+            f"{what} of this run was made from {_part(shard)} by {_task(map_index)}, and "
             f"{_task(self.map_index)} is now for {_part(self.shard)}: somebody could be called twice, or not at all. "
             "Nothing more was sent. Set shard back to what it was when the run began, or start a new run."
         )
@@ -106,6 +159,41 @@ class RunIdentity:
         if not metadata or metadata.get(RUN_KEY) != self.key:
             return False
         return not self.is_for_generation or metadata.get(GENERATION_KEY) in (None, self.generation)
+
+    def mark(self, *, chunk: str, people: int) -> Mark:
+        """
+        Return the identity of an object that is about to be created, for its name.
+
+        :param chunk: fingerprint of the contacts
+        :param people: how many they are
+        """
+        return Mark(
+            task=self._task_hash,
+            map_index=self.map_index,
+            generation=self.generation,
+            shard=self.shard,
+            chunk=chunk[:_CHUNK],
+            people=people,
+        )
+
+    def made_mark(self, mark: Mark, *, what: str) -> bool:
+        """
+        Tell whether an object with this mark in its name was created for this identity.
+
+        :param mark: as read from the name
+        :param what: what to call the object: ``"Campaign 7"``
+        :raises UploadError: when it tells of another way to share this run's list out among mapped tasks
+        """
+        if mark.task != self._task_hash:
+            return False
+        self._ensure_same_shards(mark.shard, mark.map_index, what)
+        is_same_generation = not self.is_for_generation or mark.generation == self.generation
+        return mark.map_index == self.map_index and is_same_generation
+
+    @property
+    def _task_hash(self) -> str:
+        text = json.dumps([self.dag_id, self.run_id, self.task_id])
+        return hashlib.sha256(text.encode()).hexdigest()[:_TASK]
 
 
 def _part(shard: tuple[int, int]) -> str:

@@ -5,6 +5,8 @@ Creating a batch dials at once and cannot be repeated safely. So every batch car
 fingerprint of its contacts; the intent to send is remembered before the send and the answer after it; and the service
 itself is asked whenever anything is in doubt. ``docs/protocol.md`` has the states and the reason of each step.
 
+On some services a batch is a draft first, which calls nobody until it is started: then :mod:`.drafts` has a say, too.
+
 Several requests may be in flight; what is decided and what is remembered is so in one thread.
 """
 
@@ -29,11 +31,13 @@ from airflow_provider_graine.exceptions import (
     UploadError,
 )
 from airflow_provider_graine.uploads.concurrency import shared_out
+from airflow_provider_graine.uploads.drafts import Drafts
 from airflow_provider_graine.uploads.in_flight import Ahead, InFlight
 from airflow_provider_graine.uploads.progress import Progress
 from airflow_provider_graine.uploads.record import Memory, Record, short
 from airflow_provider_graine.uploads.search import Search
-from airflow_provider_graine.uploads.service import BatchService, Clock, PlacedBatch, SuspendedError
+from airflow_provider_graine.uploads.service import BatchService, Clock, PlacedBatch, SuspendedError, is_draft_service
+from airflow_provider_graine.uploads.words import Words
 
 _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 30.0
@@ -88,7 +92,8 @@ class Upload:
     """
     One try of an upload.
 
-    :param service: the calling service
+    :param service: the calling service. Where its batches are drafts first (:class:`.DraftService`) nothing is started
+        here, but everything is ready to be, and whoever starts it need not fear that somebody is on two
     :param contacts: the screened list
     :param batch_size: most contacts on one batch
     :param resend_after: seconds for which contacts of an unclear send are not sent again
@@ -121,6 +126,8 @@ class Upload:
         in_flight: Callable[..., InFlight[_Sending, PlacedBatch]] = InFlight,
     ) -> None:
         self._service = service
+        self._words = service.words
+        self._drafts = Drafts(service=service, contacts=contacts, log=log) if is_draft_service(service) else None
         self._contacts = contacts
         self._batch_size = batch_size
         self._resend_after = resend_after
@@ -128,7 +135,7 @@ class Upload:
         self._is_first = is_first and doubt_ends is None
         self._clock = clock
         self._log = log
-        self._doubt_ends = doubt_ends
+        self._doubt_ends = self._carried_doubt = doubt_ends
         self._is_stopped = is_stopped
         self._max_parallel = max_parallel
         self._in_flight = in_flight
@@ -169,10 +176,12 @@ class Upload:
             raise
         except BaseException:
             self._log.error(
-                "The upload stopped: %d accepted contacts are on no batch that is known of; %d batches of this run are "
-                "known. A retry searches the service first, then goes on with the rest",
+                "The upload stopped: %d accepted contacts are on no %s that is known of; %d %s of this run are known. "
+                "A retry searches the service first, then goes on with the rest",
                 self._left,
+                self._words.batch,
                 len(self._placed),
+                self._words.batches,
             )
             raise
         batches = sorted(self._placed.values(), key=lambda batch: self._first_rows.get(batch.batch_id, math.inf))
@@ -180,16 +189,27 @@ class Upload:
 
     def _place_everybody(self) -> None:
         while True:
-            self._settle()
-            self._last_send = self._clock.now()
             try:
-                self._send_the_rest(min(self._batch_size, self._record.batch_size or self._batch_size))
+                self._settle()
+                self._last_send = self._clock.now()
+                self._send_the_rest(self._size)
+                self._make_sure_of_drafts()
             except _TooLargeError:
-                self._log.warning("Going on with smaller batches: %d contacts at most", self._record.batch_size)
+                self._log.warning(
+                    "Going on with smaller %s: %d contacts at most", self._words.batches, self._record.batch_size
+                )
             except _StoodStillError:
-                self._log.warning("Batches of this run may have come about without this try: looking again")
+                self._log.warning(
+                    "%s of this run may have come about without this try: looking again",
+                    self._words.batches.capitalize(),
+                )
             else:
                 return
+
+    @property
+    def _size(self) -> int:
+        """Most contacts on one batch, as far as is known by now."""
+        return min(self._batch_size, self._record.batch_size or self._batch_size)
 
     # -- before anything is sent --------------------------------------------------------------------------------------
 
@@ -205,19 +225,26 @@ class Upload:
         else:
             if record is not None and record.intents:
                 self._log.warning(
-                    "Earlier tries of this run created %d batches and sent %d without seeing the answer. Searching the "
+                    "Earlier tries of this run created %d %s and sent %d without seeing the answer. Searching the "
                     "service",
                     len(record.batches),
+                    self._words.batches,
                     len(record.intents),
                 )
             placed = self._wait_for_doubts(record)
-        self._take_off_the_list(placed)
-        if record is None and not self._left:
+        if self._drafts is not None:
+            placed = self._drafts.existing(placed)
+            self._begin_anew()
+        self._take_off_the_list([batch for batch in placed if not batch.is_draft])
+        if record is None and not self._left and self._drafts is None:
+            self._tell_what_was_found()
             return  # there may be more than was waited for; the next try is not to take this for all there is
         known = record or Record()
         batches = {**known.batches, **{batch.batch_id: _name(batch) for batch in placed}}
         self._record = replace(known, intents={}, batches=batches)
         self._remember()
+        self._use_or_delete([batch for batch in placed if batch.is_draft])
+        self._tell_what_was_found()
 
     def _wait_for_doubts(self, record: Record | None) -> list[PlacedBatch]:
         """
@@ -238,7 +265,9 @@ class Upload:
             self._log.info(
                 "%s may have been created and not be listed yet (%d of this run are found). Looking again in %.0f s; "
                 "unless found, its contacts are not sent for another %.0f s",
-                "Batches of earlier tries, of which nothing is remembered," if record is None else "A batch in doubt",
+                f"{self._words.batches.capitalize()} of earlier tries, of which nothing is remembered,"
+                if record is None
+                else f"A {self._words.batch} in doubt",
                 len(placed),
                 pause,
                 left,
@@ -263,27 +292,32 @@ class Upload:
         for batch in (batch for batch in placed if batch.batch_id not in self._placed):
             twin = unread.get(_name(batch))
             if twin is not None and twin.total == batch.total and "cancelled" not in (twin.status, batch.status):
-                raise _twins(twin, batch)
+                raise _twins(twin, batch, self._words)
             unread[batch.batch_id if twin is not None else _name(batch) or batch.batch_id] = batch
         self._placed.update({batch.batch_id: batch for batch in placed})
         if unread:
             self._exclude(unread)
         self._left = self._contacts.remaining()
+
+    def _tell_what_was_found(self) -> None:
         if self._placed:
             rest = (
                 f"{self._left} contacts are on none yet"
                 if self._left
                 else "everybody is on one of them, nothing is sent"
             )
-            self._log.info("Found %d batches of this run on the service; %s", len(self._placed), rest)
+            found, batches = len(self._placed), self._words.batches
+            self._log.info("Found %d %s of this run on the service; %s", found, batches, rest)
         else:
-            self._log.info("No batch of this run is on the service yet; %d contacts are to be sent", self._left)
+            self._log.info(
+                "No %s of this run is on the service yet; %d contacts are to be sent", self._words.batch, self._left
+            )
 
     def _exclude(self, unread: dict[str, PlacedBatch]) -> None:
         spans = []
         for chunk in self._contacts.chunks(self._batch_size, everybody=True):
             if (batch := unread.pop(short(chunk.fingerprint), None)) is not None:
-                if (wrong := _wrong_total(batch, chunk)) is not None:
+                if (wrong := self._wrong_total(batch, chunk)) is not None:
                     raise wrong
                 spans.append(chunk.span)
                 self._first_rows[batch.batch_id] = chunk.span[0]
@@ -292,8 +326,9 @@ class Upload:
             people = list(self._service.people(batch.batch_id))
             if batch.total is not None and len(people) < batch.total:
                 raise UploadError(
-                    f"The service lists {len(people)} of the {batch.total} people on batch {batch.batch_id}, so nobody "
-                    "can tell whom to leave out. Nothing more was sent; a retry reads them again."
+                    f"The service lists {len(people)} of the {batch.total} people on {self._words.batch} "
+                    f"{batch.batch_id}, so nobody can tell whom to leave out. Nothing more was sent; a retry reads "
+                    "them again."
                 )
             if (first_row := self._contacts.first_row(people)) is not None:
                 self._first_rows[batch.batch_id] = first_row
@@ -301,11 +336,94 @@ class Upload:
             self._contacts.exclude(people)
         if unread:
             self._log.warning(
-                "%d batches of this run hold other groups of people than this list is cut into; they were compared "
-                "person by person. %d people on them are no longer in the source (they are called all the same)",
+                f"%d {self._words.batches} of this run hold other groups of people than this list is cut into; they "
+                "were compared person by person. %d people on them are no longer in the source (they are called all "
+                "the same)",
                 len(unread),
                 self._vanished,
             )
+
+    # -- drafts -------------------------------------------------------------------------------------------------------
+
+    def _begin_anew(self) -> None:
+        """Take nothing for placed: who is on a draft is not, if that turns out to be of no use."""
+        self._contacts.exclude_nobody()
+        self._placed.clear()
+        self._first_rows.clear()
+        self._vanished = 0
+
+    def _use_or_delete(self, drafts: list[PlacedBatch]) -> None:
+        """Take off the list who is on the drafts that are as they are wanted now, and delete the others."""
+        if self._drafts is None:
+            return
+        wanted, others = self._drafts.sift(drafts, batch_size=self._size, shares=self._shares)
+        self._delete(others)
+        self._placed.update({each.draft.batch_id: each.draft for each in wanted})
+        self._first_rows.update({each.draft.batch_id: each.span[0] for each in wanted})
+        self._contacts.exclude_chunks([each.span for each in wanted])
+        self._left = self._contacts.remaining()
+
+    def _delete(self, drafts: list[PlacedBatch]) -> None:
+        """Delete drafts, once it is remembered that they are not missed."""
+        if self._drafts is None or not drafts:
+            return
+        if self._memory.is_taken_over():
+            raise _taken_over()
+        self._record = self._record.without(draft.batch_id for draft in drafts)
+        self._remember()
+        started = [draft for draft in drafts if not self._drafts.delete(draft.batch_id)]
+        if started:
+            batches = {**self._record.batches, **{draft.batch_id: _name(draft) for draft in started}}
+            self._record = replace(self._record, batches=batches, removed=self._record.removed - batches.keys())
+            self._remember()
+            raise _StoodStillError
+
+    def _make_sure_of_drafts(self) -> None:
+        """
+        Look once more before anybody starts the drafts: every one is listed, whole, and there are no others.
+
+        So what was ever started can be found again, whoever looks and whatever is remembered; and another try that is
+        at the same sees these drafts, or its own are seen here.
+
+        :raises _StoodStillError: there are others, or one is gone: all of it has to be settled again
+        :raises UploadError: one is not listed, or not whole, although ``resend_after`` has passed
+        """
+        if self._drafts is None:
+            return
+        is_begun_here = self._created or self._carried_doubt is None
+        ends = self._clock.now() + self._resend_after if is_begun_here else self._carried_doubt or 0.0
+        pause = _FIRST_PAUSE
+        while True:
+            began = self._clock.now()
+            listed = {batch.batch_id: batch for batch in self._drafts.existing(self._service.find())}
+            if listed.keys() - self._placed.keys():
+                raise _StoodStillError
+            self._placed.update(listed)
+            drafts = [batch for batch in self._placed.values() if batch.is_draft]
+            objection = self._objection_to_starting(drafts, listed)
+            if objection is None:
+                return
+            if began >= ends:
+                raise objection
+            if (left := ends - self._clock.now()) > 0:
+                pause = min(pause, left)
+                self._log.info("Not everything can be seen on the service yet. Looking again in %.0f s", pause)
+                self._clock.sleep(pause, until=ends)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _objection_to_starting(self, drafts: list[PlacedBatch], listed: Collection[str]) -> UploadError | None:
+        for draft in drafts:
+            if draft.batch_id in listed:
+                continue
+            if self._service.get(draft.batch_id) is None:
+                self._record = self._record.without([draft.batch_id])
+                self._remember()
+                raise _StoodStillError
+            return UploadError(
+                f"{self._words.batch.capitalize()} {draft.batch_id} exists, but the service does not list it: a later "
+                "try might not find it, and call its people again. Nothing was started. A retry looks again."
+            )
+        return self._drafts.incomplete(draft.batch_id for draft in drafts) if self._drafts is not None else None
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -313,7 +431,7 @@ class Upload:
         if not self._left:
             return
         self._service.check()
-        batches = math.ceil(self._left / size)
+        batches = self._contacts.number_of_chunks(size)
         limits = self._limits(batches)
         self._progress = Progress(self._log, batches=batches, contacts=self._left)
         self._sent = []
@@ -327,10 +445,24 @@ class Upload:
 
     def _limits(self, batches: int) -> list[int] | list[None]:
         limit = self._service.limit_to_share
-        if limit is None:
+        if limit is None or not batches:
             return [None] * batches
+        taken = sum(batch.concurrency_limit or 0 for batch in self._placed.values() if not batch.has_ended)
+        return shared_out(limit, taken=taken, batches=batches, words=self._words)
+
+    def _shares(self, batches: int) -> list[tuple[int, int]] | list[None]:
+        """
+        Tell how many parallel calls each of so many drafts should have, at least and at most.
+
+        At least what it got when those that have ended since were still running: a draft is not made anew for more.
+        """
+        limit = self._service.limit_to_share
+        if limit is None or not batches:
+            return [None] * batches
+        most = self._limits(batches)
         taken = sum(batch.concurrency_limit or 0 for batch in self._placed.values())
-        return shared_out(limit, taken=taken, batches=batches)
+        least = shared_out(max(limit - taken, batches), taken=0, batches=batches)
+        return [(low, high or low) for low, high in zip(least, most, strict=True)]
 
     def _send_until_in_doubt(self, planned: Ahead[_Sending]) -> list[tuple[_Sending, UnclearOutcomeError]]:
         """
@@ -390,15 +522,12 @@ class Upload:
         """
         if going:
             now = self._clock.now()
-            if not self._memory.is_shared and now - self._last_send > self._resend_after:
+            is_late = now - self._last_send > self._resend_after
+            if is_late and not self._memory.is_shared and self._drafts is None:
                 return _StoodStillError()
             self._last_send = now
             if self._memory.is_taken_over():
-                return UploadError(
-                    "A later try of this task has taken over; this one sends nothing more. Nothing is wrong with the "
-                    "upload: look at the later try. If there is none, because the run was deleted and made anew, move "
-                    "the ledger of the old run away."
-                )
+                return _taken_over()
         if self._is_stopped():
             return TaskKilledError("The task was stopped from outside; nothing more is sent.")
         return None
@@ -413,7 +542,7 @@ class Upload:
         """Note what became of a request."""
         chunk = sending.chunk
         if isinstance(outcome, PlacedBatch):
-            self._log.info("Created batch %s with %d contacts", outcome.batch_id, chunk.size)
+            self._log.info("Created %s %s with %d contacts", self._words.batch, outcome.batch_id, chunk.size)
             if (wrong := self._place(outcome, chunk)) is not None:
                 failures.append(wrong)
         elif isinstance(outcome, UnclearOutcomeError):
@@ -434,7 +563,9 @@ class Upload:
         self._answered.pop(batch.batch_id, None)
         self._first_rows[batch.batch_id] = chunk.span[0]
         self._created += 1
-        if (wrong := _wrong_total(batch, chunk)) is not None:
+        if self._drafts is not None and batch.is_draft:
+            self._drafts.created(batch.batch_id, size=chunk.size)
+        if (wrong := self._wrong_total(batch, chunk)) is not None:
             return wrong
         self._sent.append(chunk.span)
         self._left -= chunk.size
@@ -464,7 +595,7 @@ class Upload:
         """
         given_up = self._clock.now()
         for sending, unclear in doubtful:
-            self._log.warning("%s Searching the service for the batch", unclear)
+            self._log.warning("%s Searching the service for the %s", unclear, self._words.batch)
             self._search.expect(sending.chunk)
         placed = self._wait_for_doubts(self._record)
         found = {_name(batch): batch for batch in reversed(placed)}
@@ -473,7 +604,7 @@ class Upload:
         for sending, unclear in doubtful:
             chunk = sending.chunk
             if (batch := found.get(short(chunk.fingerprint))) is not None:
-                self._log.info("Found it: batch %s was created; nothing is sent again", batch.batch_id)
+                self._log.info("Found it: %s %s was created; nothing is sent again", self._words.batch, batch.batch_id)
                 if (wrong := self._place(batch, chunk)) is not None:
                     failures.append(wrong)
                 continue
@@ -486,7 +617,7 @@ class Upload:
             if _is_too_large(chunk, unclear):
                 failures.append(_TooLargeError())
             elif sending.sends >= _MOST_SENDS:
-                failures.append(_never_created(sending))
+                failures.append(_never_created(sending, self._words))
         self._remember()
         if any(batch.batch_id not in self._placed for batch in placed):
             failures.append(_StoodStillError())
@@ -505,26 +636,34 @@ class Upload:
         if failures:
             raise failures[0]
 
+    def _wrong_total(self, batch: PlacedBatch, chunk: Chunk) -> UploadError | None:
+        if batch.total is None or batch.total == chunk.size:
+            return None
+        return UploadError(
+            f"{self._words.batch.capitalize()} {batch.batch_id} holds {batch.total} contacts where {chunk.size} were "
+            "sent. It is running with those it holds; nothing was sent again. Compare its contacts with the source, "
+            "then decide."
+        )
+
     def _remember(self) -> None:
         if self._record is not self._remembered:
             self._memory.write(self._record)
             self._remembered = self._record
 
 
-def _never_created(sending: _Sending) -> UploadError:
+def _taken_over() -> UploadError:
     return UploadError(
-        f"A batch of {sending.chunk.size} contacts got no clear answer {sending.sends} times and was not found on the "
-        "service after any of them: as far as the service tells, its contacts are not called. Find out what is wrong "
-        "with the service, then retry: the retry searches again before it sends."
+        "A later try of this task has taken over; this one sends nothing more. Nothing is wrong with the upload: look "
+        "at the later try. If there is none, because the run was deleted and made anew, move the ledger of the old run "
+        "away."
     )
 
 
-def _wrong_total(batch: PlacedBatch, chunk: Chunk) -> UploadError | None:
-    if batch.total is None or batch.total == chunk.size:
-        return None
+def _never_created(sending: _Sending, words: Words) -> UploadError:
     return UploadError(
-        f"Batch {batch.batch_id} holds {batch.total} contacts where {chunk.size} were sent. It is running with those "
-        "it holds; nothing was sent again. Compare its contacts with the source, then decide."
+        f"A {words.batch} of {sending.chunk.size} contacts got no clear answer {sending.sends} times and was not found "
+        "on the service after any of them: as far as the service tells, its contacts are not called. Find out what is "
+        "wrong with the service, then retry: the retry searches again before it sends."
     )
 
 
@@ -537,8 +676,9 @@ def _is_too_large(chunk: Chunk, unclear: UnclearOutcomeError) -> bool:
     return unclear.status_code == _TOO_LARGE and chunk.size > 1
 
 
-def _twins(one: PlacedBatch, other: PlacedBatch) -> UploadError:
+def _twins(one: PlacedBatch, other: PlacedBatch, words: Words) -> UploadError:
     return UploadError(
-        f"Batches {one.batch_id} and {other.batch_id} hold the same people: the service listed one of them later than "
-        "resend_after allows for, or created it twice. Nothing more was sent; cancel one of them, raise resend_after."
+        f"{words.batches.capitalize()} {one.batch_id} and {other.batch_id} hold the same people: the service listed "
+        "one of them later than resend_after allows for, or created it twice. Nothing more was sent; "
+        f"{words.end} one of them, raise resend_after."
     )

@@ -29,12 +29,14 @@ class Record:
     :param batches: batch id to the short fingerprint of its chunk, for every create that was answered or found
     :param before: unmarked batches that were there before the first send, ``None`` where nobody looked
     :param batch_size: most contacts to put on a batch, ``None`` while the service has not found one too large
+    :param removed: drafts that were deleted, or were about to be
     """
 
     intents: Mapping[str, float] = field(default_factory=dict)
     batches: Mapping[str, str] = field(default_factory=dict)
     before: tuple[str, ...] | None = None
     batch_size: int | None = None
+    removed: frozenset[str] = frozenset()
 
     @property
     def is_blank(self) -> bool:
@@ -51,9 +53,16 @@ class Record:
         batches = self.batches if batch_id is None else {**self.batches, batch_id: short(chunk)}
         return replace(self, intents=intents, batches=batches)
 
+    def without(self, batch_ids: Iterable[str]) -> Record:
+        """Return the record without drafts that are to be deleted, whatever other tries remember of them."""
+        removed = self.removed | set(batch_ids)
+        batches = {batch: chunk for batch, chunk in self.batches.items() if batch not in removed}
+        return replace(self, batches=batches, removed=removed)
+
     def united(self, other: Record) -> Record:
         """Return what either of two memories knows; a batch that one of them knows settles the other's intent."""
-        batches = {**self.batches, **other.batches}
+        removed = self.removed | other.removed
+        batches = {batch: chunk for batch, chunk in {**self.batches, **other.batches}.items() if batch not in removed}
         known = set(batches.values())
         latest = {name: max(at, other.intents.get(name, at)) for name, at in self.intents.items()}
         return Record(
@@ -61,6 +70,7 @@ class Record:
             batches=batches,
             before=self.before if self.before is not None else other.before,
             batch_size=min((size for size in (self.batch_size, other.batch_size) if size), default=None),
+            removed=removed,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -70,6 +80,7 @@ class Record:
             "batches": dict(self.batches),
             "before": None if self.before is None else list(self.before),
             "batch_size": self.batch_size,
+            **({"removed": sorted(self.removed)} if self.removed else {}),
         }
 
     @classmethod
@@ -81,6 +92,7 @@ class Record:
             batches={str(batch): str(chunk) for batch, chunk in document["batches"].items()},
             before=None if before is None else tuple(before),
             batch_size=document.get("batch_size"),
+            removed=frozenset(document.get("removed", ())),
         )
 
 

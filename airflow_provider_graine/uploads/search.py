@@ -58,9 +58,9 @@ class Search:
             batch = found.pop(batch_id, None) or self._service.get(batch_id)
             if batch is None:
                 raise UploadError(
-                    f"Batch {batch_id} was created for this run and is gone from the service: nobody can tell whether "
-                    "the people on it were called. Nothing more was sent. If they are to be called, upload them in a "
-                    "new run."
+                    f"{self._service.words.batch.capitalize()} {batch_id} was created for this run and is gone from "
+                    "the service: nobody can tell whether the people on it were called. Nothing more was sent. If they "
+                    "are to be called, upload them in a new run."
                 )
             own.append(replace(batch, chunk=batch.chunk or chunk or None))
         for batch in found.values():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_graine.contacts.chunks import Chunk
+from airflow_provider_graine.uploads.words import Words
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,11 @@ class PlacedBatch:
         all, so that nobody knows
     :param chunk: fingerprint of the contacts it was made from, or ``None`` where the service did not return it
     :param concurrency_limit: most parallel calls, where it has a limit of its own
+    :param has_ended: whether its parallel calls are free again
+    :param is_draft: whether it calls nobody until it is started
+    :param is_as_asked: whether it was made as this upload would make it now; ``False`` for a draft that an earlier try
+        made with other arguments
+    :param created_at: the service's word for when it came about
     """
 
     batch_id: str
@@ -29,10 +38,16 @@ class PlacedBatch:
     is_marked: bool = True
     chunk: str | None = None
     concurrency_limit: int | None = None
+    has_ended: bool = False
+    is_draft: bool = False
+    is_as_asked: bool = True
+    created_at: str = ""
 
 
 class BatchService(Protocol):
     """A calling service, on behalf of one upload."""
+
+    words: Words
 
     @property
     def limit_to_share(self) -> int | None:
@@ -77,6 +92,37 @@ class BatchService(Protocol):
         :raises UnclearOutcomeError: where it may or may not have been created
         :raises ServiceError: where it provably was not
         """
+
+
+class DraftService(BatchService, Protocol):
+    """
+    A service on which a batch is a draft first, which calls nobody until somebody starts it.
+
+    It answers a create before it says how many people are on the draft, and nothing but who is on it tells.
+    """
+
+    def discard(self, batch_id: str) -> bool:
+        """
+        Delete a draft.
+
+        :param batch_id: the draft
+        :return: whether it is gone for certain; ``False``: it is not a draft any more, so it has been started
+        :raises ServiceError: where neither is certain
+        """
+
+    def headcount(self, batch_id: str, *, expected: int) -> int:
+        """
+        Count the people on a draft.
+
+        :param batch_id: the draft
+        :param expected: how many there should be; that this is so is told soonest
+        :return: how many there are
+        """
+
+
+def is_draft_service(service: BatchService) -> TypeIs[DraftService]:
+    """Tell whether the batches of a service are drafts first."""
+    return hasattr(service, "discard")
 
 
 class SuspendedError(Exception):

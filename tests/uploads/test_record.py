@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -146,3 +147,18 @@ def test_own_memory_outlives_nothing() -> None:
     assert not memory.is_shared
     memory.write(Record())
     assert memory.read() == Record()
+
+
+def test_what_was_deleted_is_not_missed_whoever_remembers_it() -> None:
+    first = Record(batches={"a": "1", "b": "2"})
+    second = first.without(["a"])
+    assert second.batches == {"b": "2"}
+    assert first.united(second).batches == second.united(first).batches == {"b": "2"}
+    assert Record.from_json(second.as_json()) == second
+    values: dict[str, Any] = {}
+    store = SimpleNamespace(get=values.get, set=values.__setitem__)
+    PagedMemory(store, owner=1).write(first)
+    PagedMemory(store, owner=2).write(second)
+    read = PagedMemory(store, owner=3).read()
+    assert read is not None
+    assert read.batches == {"b": "2"}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ class Schedule:
     batch_size: int = 3
     memory: str = "state"
     has_metadata: bool = True
+    has_drafts: bool = False
     hidden_limit: int | None = None
     author_limit: int | None = None
     read_takes: float = 0.2
@@ -132,6 +134,7 @@ class Story:
         self.world = World(
             fates=schedule.fates,
             has_metadata=schedule.has_metadata,
+            has_drafts=schedule.has_drafts,
             hidden_limit=schedule.hidden_limit,
             author_limit=schedule.author_limit,
             unreadable=schedule.unreadable,
@@ -188,6 +191,8 @@ class Story:
         self.world.pass_time(1.0)
         ended: Any = None
         for _ in range(3):
+            if self.schedule.has_drafts:
+                self.world.pass_time(LONGEST_LAG)  # what is not listed is not started
             ended = self.attempt(Plan(max_parallel=self.schedule.plans[-1].max_parallel))
             if isinstance(ended, Uploaded):
                 return ended
@@ -213,9 +218,19 @@ class Story:
         assert len(self.world.dialled) == len(set(self.world.dialled))
 
 
-@given(SCHEDULES)
+SERVICES = pytest.mark.parametrize("has_drafts", [False, True], ids=["batches", "drafts"])
+
+
+def at(schedule: Schedule, *, has_drafts: bool) -> Schedule:
+    """The schedule at one of the two kinds of services; one with drafts always shows whose they are."""
+    return replace(schedule, has_drafts=True, has_metadata=True) if has_drafts else schedule
+
+
+@SERVICES
+@given(schedule=SCHEDULES)
 @STABLE
-def test_everybody_is_on_exactly_one_batch_whatever_happens(schedule: Schedule) -> None:
+def test_everybody_is_on_exactly_one_batch_whatever_happens(has_drafts: bool, schedule: Schedule) -> None:
+    schedule = at(schedule, has_drafts=has_drafts)
     story = Story(schedule)
     story.play()
     uploaded = story.calm_down()
@@ -249,12 +264,19 @@ def test_everybody_is_on_exactly_one_batch_whatever_happens(schedule: Schedule) 
         assert story.world.has_forgotten or not more
     assert story.world.creates == creates
     story.judge()
+    if has_drafts:
+        assert isinstance(story.attempt(Plan()), Uploaded)
+        assert story.world.drafts == []  # what came to be late is deleted by whoever comes by
 
 
-@given(SCHEDULES)
+@SERVICES
+@given(schedule=SCHEDULES)
 @settings(STABLE, max_examples=150)
-def test_without_faults_of_the_service_a_killed_try_never_costs_more_than_the_next(schedule: Schedule) -> None:
+def test_without_faults_of_the_service_a_killed_try_never_costs_more_than_the_next(
+    has_drafts: bool, schedule: Schedule
+) -> None:
     """With a memory and an honest service, the first try that is not killed succeeds."""
+    schedule = at(schedule, has_drafts=has_drafts)
     calm = replace(schedule, memory="state", fates=[], unreadable=frozenset(), foreign=[], author_limit=None)
     plans = [replace(plan, is_forgotten=False, forgets=False) for plan in calm.plans]
     story = Story(replace(calm, plans=plans))

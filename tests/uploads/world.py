@@ -9,6 +9,10 @@ What is assumed of the service, and what the protocol's promise therefore rests 
 * A batch without metadata that has people of this list on it was there before the upload began, or is of this upload.
   One that has none of them on it cannot be known again, is not returned, and its parallel calls are not counted.
 * What is written to a memory is seen by the next read, of any try; a memory loses all or nothing.
+
+Of a service with drafts (``has_drafts``) less: an unclear create may come to be whenever it likes, and before anything
+is started it was seen in a listing. It shows the identity everywhere, and not how many people are on a draft. Whoever
+has uploaded starts what it has been given, one after the other, and may die before each.
 """
 
 from __future__ import annotations
@@ -36,8 +40,11 @@ from airflow_provider_graine.uploads.identity import RunIdentity
 from airflow_provider_graine.uploads.protocol import Upload, Uploaded
 from airflow_provider_graine.uploads.record import Memory, OwnMemory, PagedMemory, Record, SeveralMemories
 from airflow_provider_graine.uploads.service import PlacedBatch, SuspendedError
+from airflow_provider_graine.uploads.words import GRAINE
 
 RESEND_AFTER = 300.0
+#: Of a service with drafts: less than it may take a batch to come to be, or to be listed.
+DRAFTS_RESEND_AFTER = 30.0
 LONGEST_LAG = 150.0
 LONGEST_LATE = 100.0
 IDENTITY = RunIdentity(dag_id="d", run_id="r", task_id="t")
@@ -60,6 +67,12 @@ class PlainList:
     def __init__(self, contacts: Iterable[Person]) -> None:
         self._contacts = list(contacts)
         self._excluded: set[str] = set()
+
+    def exclude_nobody(self) -> None:
+        self._excluded.clear()
+
+    def number_of_chunks(self, size: int) -> int:
+        return -(-self.remaining() // size)
 
     def remaining(self) -> int:
         return sum(number not in self._excluded for number, _ in self._contacts)
@@ -125,6 +138,8 @@ class Stored:
     chunk: str | None = None
     limit: int | None = None
     is_ours: bool = True
+    is_draft: bool = False
+    sent: int = 0
 
 
 @dataclass(kw_only=True)
@@ -158,6 +173,7 @@ class World:
 
     :param fates: what becomes of the creates, in turn; then all are answered
     :param has_metadata: whether the service returns what was stored with a batch
+    :param has_drafts: whether a batch is a draft first
     :param hidden_limit: most contacts on a batch; more are answered with 413
     :param author_limit: most parallel calls the author allows
     :param unreadable: numbers of the reads that fail
@@ -168,6 +184,7 @@ class World:
 
     fates: list[Fate] = field(default_factory=list)
     has_metadata: bool = True
+    has_drafts: bool = False
     hidden_limit: int | None = None
     author_limit: int | None = None
     unreadable: frozenset[int] = frozenset()
@@ -218,21 +235,41 @@ class World:
                 entry[2].was_stored = True
 
     def store(self, batch: Stored) -> None:
-        ours = [other for other in self.batches if other.is_ours]
+        batch.is_draft = self.has_drafts
+        if not batch.is_draft:
+            self.judge(batch)
+        self.batches.append(batch)
+
+    def start(self, batch_id: str) -> None:
+        """Let a draft call its people; one that has been started or deleted is left as it is."""
+        self.step("before a start")
+        batch = next((batch for batch in self.batches if batch.batch_id == batch_id), None)
+        if batch is not None and batch.is_draft:
+            batch.is_draft = False
+            self.judge(batch)
+        self.step("started")
+
+    def judge(self, batch: Stored) -> None:
+        """A batch begins to call its people."""
+        ours = [other for other in self.ours if other is not batch]
         if twice := {number for other in ours for number in other.numbers} & set(batch.numbers):
             self.wrong.append(f"{len(twice)} people are on a second batch")
         if self.author_limit is not None and self.has_metadata:
             limits = [other.limit or self.author_limit for other in [*ours, batch]]
             if sum(limits) > self.author_limit:
                 self.wrong.append(f"parallel calls: {limits} are more than {self.author_limit}")
-        self.batches.append(batch)
 
     def store_later(self, at: float, batch: Stored, send: Send) -> None:
         self._coming.append((at, batch, send))
 
     @property
     def ours(self) -> list[Stored]:
-        return [batch for batch in self.batches if batch.is_ours]
+        """Those that call their people."""
+        return [batch for batch in self.batches if batch.is_ours and not batch.is_draft]
+
+    @property
+    def drafts(self) -> list[Stored]:
+        return [batch for batch in self.batches if batch.is_draft]
 
     @property
     def dialled(self) -> list[str]:
@@ -241,6 +278,8 @@ class World:
 
 class Service:
     """The service of a world, as the upload protocol sees it."""
+
+    words = GRAINE
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -270,7 +309,7 @@ class Service:
 
     def people(self, batch_id: str) -> Iterable[str]:
         with _Reading(self._world, "people"):
-            return next(list(batch.numbers) for batch in self._world.batches if batch.batch_id == batch_id)
+            return next((list(batch.numbers) for batch in self._world.batches if batch.batch_id == batch_id), [])
 
     def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
         """Give the answer that has come; see :class:`SimulatedFlight`."""
@@ -285,8 +324,9 @@ class Service:
         numbers = chunk.phone_numbers()
         fate = world.fates[world.creates] if world.creates < len(world.fates) else Fate()
         world.creates += 1
+        batch_id = f"btc_{world.creates}"
         for send in world.unclear:
-            is_in_doubt = world.now - send.at < RESEND_AFTER - world.standstill
+            is_in_doubt = world.now - send.at < RESEND_AFTER - world.standstill and not world.has_drafts
             if not send.was_stored and send.numbers & set(numbers) and is_in_doubt:
                 world.wrong.append(f"sent again {world.now - send.at:.0f} s after an unclear send")
         world.step("before the send")
@@ -306,12 +346,13 @@ class Service:
         if fate.what == "empty":
             world.was_partial, numbers = True, []
         batch = Stored(
-            batch_id=f"btc_{world.creates}",
+            batch_id=batch_id,
             numbers=numbers,
             at=world.now,
             lag=fate.lag,
             chunk=chunk.fingerprint,
             limit=concurrency_limit,
+            sent=chunk.size,
         )
         send = Send(numbers=set(numbers), at=world.now)
         world.unclear.append(send)
@@ -336,12 +377,31 @@ class Service:
         has_metadata = self._world.has_metadata
         return PlacedBatch(
             batch_id=batch.batch_id,
-            total=len(batch.numbers),
-            status="in_progress",
+            total=batch.sent if self._world.has_drafts else len(batch.numbers),
+            status="draft" if batch.is_draft else "in_progress",
             is_marked=has_metadata and batch.is_ours,
             chunk=batch.chunk if has_metadata else None,
             concurrency_limit=batch.limit,
+            is_draft=batch.is_draft,
+            created_at=f"{batch.at:012.1f}",
         )
+
+
+class DraftService(Service):
+    """The same where batches are drafts first."""
+
+    def discard(self, batch_id: str) -> bool:
+        self._world.step("before a deletion")
+        batch = next((batch for batch in self._world.batches if batch.batch_id == batch_id), None)
+        if batch is not None and not batch.is_draft:
+            return False
+        if batch is not None:
+            self._world.batches.remove(batch)
+        self._world.step("deleted")
+        return True
+
+    def headcount(self, batch_id: str, *, expected: int) -> int:
+        return len(list(self.people(batch_id)))
 
 
 class SimulatedFlight:
@@ -479,13 +539,13 @@ class Try:
         has_forgotten = False
         while True:
             memory = self._memory(world, record, is_resumed=doubt_ends is not None)
-            service = Service(world)
+            service = DraftService(world) if world.has_drafts else Service(world)
             try:
-                return Upload(
+                uploaded = Upload(
                     service=service,
                     contacts=PlainList(self.contacts),  # type: ignore[arg-type]
                     batch_size=self.batch_size,
-                    resend_after=RESEND_AFTER,
+                    resend_after=DRAFTS_RESEND_AFTER if world.has_drafts else RESEND_AFTER,
                     memory=memory,
                     is_first=self.number <= 1,
                     clock=SimulatedClock(world, self.patience),
@@ -495,6 +555,9 @@ class Try:
                     is_stopped=self.is_stopped,
                     in_flight=partial(SimulatedFlight, service, world),
                 ).run()
+                for batch in uploaded.batches:
+                    world.start(batch.batch_id)
+                return uploaded
             except SuspendedError as suspended:
                 kept = None if memory.is_shared else memory.read()
                 record = None if kept is None else Record.from_json(json.loads(json.dumps(kept.as_json())))
@@ -558,7 +621,10 @@ class Try:
                 world.wrong.append("nothing was said about who is not sent")
             return
         unsent = int(known[-1].split()[3])
-        least = len({number for number, _ in self.contacts} - set(world.dialled))
+        on_drafts = {number for batch in world.drafts for number in batch.numbers}
+        least = len({number for number, _ in self.contacts} - set(world.dialled) - on_drafts)
+        if world.has_drafts and world.was_partial:
+            least = 0
         if not least <= unsent <= len(self.contacts):
             world.wrong.append(f"{unsent} are said not to be sent, {least} are not")
 
