@@ -16,7 +16,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_graine.exceptions import CallingError, ConfigurationError
 from airflow_provider_graine.triggers.told_batches import StateOfProcess, ToldBatches, stores_of
-from airflow_provider_graine.waiting.decision import FAILED, SUCCEEDED, Wait, jittered
+from airflow_provider_graine.waiting.decision import Wait, jittered
+from airflow_provider_graine.waiting.vocabulary import GRAINE
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
@@ -208,7 +209,7 @@ class GraineBatchEventTrigger(BaseEventTrigger):
 
 
 def _ended(batches: Sequence[Batch]) -> list[Batch]:
-    ended = [batch for batch in batches if batch.status in SUCCEEDED | FAILED]
+    ended = [batch for batch in batches if GRAINE.has_ended(batch.status)]
     return sorted(ended, key=lambda batch: (batch.created_at or "", batch.batch_id))
 
 

@@ -2,103 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.triggers.base import TriggerEvent
-
-from airflow_provider_graine.exceptions import CallingError
 from airflow_provider_graine.triggers.batch_events import GraineBatchEventTrigger
-from airflow_provider_graine.triggers.kill import StopsCallsOnKill
-from airflow_provider_graine.waiting.decision import Step, Wait
-from airflow_provider_graine.waiting.event import broke, ended
-from airflow_provider_graine.waiting.rules import WaitRules
+from airflow_provider_graine.triggers.calls_end import CallsEndTrigger, imported
+from airflow_provider_graine.triggers.kill import StopsGraineCalls
+
+if TYPE_CHECKING:
+    from airflow_provider_graine.watching.shared_watch import SharedWatch
 
 __all__ = ["GraineBatchEventTrigger", "GraineBatchTrigger", "GraineCampaignTrigger"]
 
 
-_polls: Any = None
+class _GraineTrigger(StopsGraineCalls, CallsEndTrigger):
+    """Waits for Graine's calls; those on one campaign share its polls."""
 
-
-async def _shared_polls() -> Any:
-    """Import what shares the polls, off the event loop: it takes a while, and the loop belongs to all triggers."""
-    global _polls  # noqa: PLW0603
-    if _polls is None:
-        _polls = await asyncio.to_thread(importlib.import_module, "airflow_provider_graine.watching.graine_polls")
-    return _polls
-
-
-class _CallsEndTrigger(StopsCallsOnKill):
-    """
-    Fires once, when the waiting core says that the wait is over.
-
-    All waits of one triggerer on one connection share its session, and those on one campaign its polls.
-    """
-
-    def __init__(
-        self,
-        *,
-        graine_conn_id: str,
-        poll_interval: float,
-        deadline: float | None,
-        on_kill: Literal["none", "pause", "cancel"],
-        min_completed_share: float | None,
-        max_failed_share: float | None,
-        stalled_after: float | None,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, *, graine_conn_id: str, **shared: Any) -> None:
+        super().__init__(**shared)
         self.graine_conn_id = graine_conn_id
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.kill_action = on_kill
-        self.rules = WaitRules(
-            min_completed_share=min_completed_share, max_failed_share=max_failed_share, stalled_after=stalled_after
-        )
 
-    @abstractmethod
-    def _watched(self) -> dict[str, Any]:
-        """Return what is waited for, as kwargs of the trigger; also part of the event."""
+    def _connection(self) -> dict[str, str]:
+        return {"graine_conn_id": self.graine_conn_id}
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__name__}", {
-            **self._watched(),
-            "graine_conn_id": self.graine_conn_id,
-            "poll_interval": self.poll_interval,
-            "deadline": self.deadline,
-            "on_kill": self.kill_action,
-            **self.rules.as_kwargs(),
-        }
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire one event: ``status`` is ``done``, ``failed``, ``timed_out`` or ``error``, with message and counts."""
-        async with self.noticing_a_kill():
-            end = await self._end()
-        yield TriggerEvent({**end, **self._watched()})  # type: ignore[no-untyped-call]
-
-    async def _end(self) -> dict[str, Any]:
-        polls = await _shared_polls()
-        wait = Wait(rules=self.rules, poll_interval=self.poll_interval, deadline=self.deadline)
-        pause = self.poll_interval
-        try:
-            async with polls.shared_watch(self.graine_conn_id, **self._watched()) as watch:
-                while True:
-                    decision = await watch.decide(wait, pause=pause)
-                    if decision.warning:
-                        self.log.warning(decision.warning)
-                    if decision.step is not Step.WAIT:
-                        return ended(decision)
-                    if decision.worth_telling:
-                        self.log.info(decision.message)
-                    pause = decision.pause
-        except CallingError as error:
-            return broke(error)
+    async def _share(self) -> SharedWatch[Any]:
+        polls: Any = await imported("airflow_provider_graine.watching.graine_polls")
+        watch: SharedWatch[Any] = polls.shared_watch(self.graine_conn_id, **self._watched())
+        return watch
 
 
-class GraineBatchTrigger(_CallsEndTrigger):
+class GraineBatchTrigger(_GraineTrigger):
     """
     Wait until batches have ended.
 
@@ -144,7 +77,7 @@ class GraineBatchTrigger(_CallsEndTrigger):
         return {"batch_ids": self.batch_ids, "campaign_id": self.campaign_id}
 
 
-class GraineCampaignTrigger(_CallsEndTrigger):
+class GraineCampaignTrigger(_GraineTrigger):
     """
     Wait until a campaign has ended.
 

@@ -13,14 +13,15 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.stop import NOTHING
 
 if TYPE_CHECKING:
-    from airflow_provider_graine.watching.graine_stop import Action
+    from airflow_provider_graine.watching.stop import Stopped
 
 #: Whether this Airflow calls ``on_kill()`` of a trigger (3.3 and later).
 CALLS_ON_KILL: Final = hasattr(BaseTrigger, "on_kill")
@@ -73,18 +74,25 @@ class StopsCallsOnKill(BaseTrigger):
     In its :meth:`run`, what can be cancelled goes into ``async with self.noticing_a_kill():``.
     """
 
-    graine_conn_id: str
     deadline: float | None
-    kill_action: Action
+    kill_action: str
     _stopping: asyncio.Task[None] | None = None
 
     @abstractmethod
     def _watched(self) -> dict[str, Any]:
-        """Return what is waited for: ``batch_ids`` or ``campaign_id``."""
+        """Return what is waited for, as kwargs of the trigger."""
+
+    @abstractmethod
+    async def _stop_calls(self, *, within: float) -> Stopped:
+        """
+        Do to the calls what the author asked for; see :func:`.astop`.
+
+        :param within: seconds all of it may take
+        """
 
     async def on_kill(self) -> None:
         """Stop the calls, to the end: a triggerer cancels again every second until the trigger is gone."""
-        if self.kill_action == "none":
+        if self.kill_action == NOTHING:
             return
         self._stopping = asyncio.create_task(self._stop_if_ended_by_user())
         _at_work.add(self._stopping)
@@ -113,15 +121,45 @@ class StopsCallsOnKill(BaseTrigger):
             raise
 
     async def _stop_if_ended_by_user(self) -> None:
+        if not await is_ended_by_user(self):
+            return
+        stopped = await self._stop_calls(within=_PATIENCE)
+        self.log.warning("The task was ended by a user. %s", stopped.sentence)
+        await asyncio.sleep(_LINGER)
+
+
+class StopsGraineCalls(StopsCallsOnKill):
+    """The same for Graine's batches, or a campaign: what :meth:`_watched` says."""
+
+    graine_conn_id: str
+
+    async def _stop_calls(self, *, within: float) -> Stopped:
         from airflow_provider_graine.hooks.graine import GraineHook
         from airflow_provider_graine.watching.graine_stop import astop_calls
 
-        if not await is_ended_by_user(self):
-            return
         hook = GraineHook(self.graine_conn_id)
         try:
-            stopped = await astop_calls(hook, **self._watched(), action=self.kill_action, within=_PATIENCE)
-            self.log.warning("The task was ended by a user. %s", stopped.sentence)
+            return await astop_calls(hook, **self._watched(), action=cast("Any", self.kill_action), within=within)
         finally:
             await hook.aclose()
-        await asyncio.sleep(_LINGER)
+
+
+class StopsKatavenCalls(StopsCallsOnKill):
+    """The same for Kataven's campaigns: the ``campaign_ids`` in what :meth:`_watched` says."""
+
+    kataven_conn_id: str
+
+    async def _stop_calls(self, *, within: float) -> Stopped:
+        from airflow_provider_graine.hooks.kataven import KatavenHook
+        from airflow_provider_graine.watching.kataven_stop import astop_calls
+
+        hook = KatavenHook(self.kataven_conn_id)
+        try:
+            return await astop_calls(
+                hook,
+                campaign_ids=self._watched()["campaign_ids"],
+                action=cast("Any", self.kill_action),
+                within=within,
+            )
+        finally:
+            await hook.aclose()

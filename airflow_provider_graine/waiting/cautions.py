@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from airflow_provider_graine.waiting.look import Look
-from airflow_provider_graine.waiting.progress import FAILED, PAUSED, RUNNING, SUCCEEDED, word
+from airflow_provider_graine.waiting.progress import word
 from airflow_provider_graine.waiting.stillness import NEVER_OPEN, Reason
 from airflow_provider_graine.waiting.words import subject
 
-_KNOWN: Final = SUCCEEDED | FAILED | RUNNING | PAUSED
 _MOST_KEPT: Final = 50
 
 
@@ -35,16 +34,18 @@ class Cautions:
         :param reason: why calls stand still, where they do
         """
         sentences = []
-        paused = look.paused()
-        if self._is_new("paused", bool(paused)):
-            sentences.append(f"{subject(paused)} paused: nobody new is called until it is resumed. The wait goes on.")
+        words = look.parts[0].vocabulary.held if look.parts else {}
+        for status, meaning in words.items():
+            held = [part for part in look.parts if part.status == status]
+            if self._is_new(status, bool(held)):
+                sentences.append(f"{subject(held)} {meaning}. The wait goes on.")
         if self._is_new("never open", reason is NEVER_OPEN):
             sentences.append(
                 "The campaign's working hours have no opening in the next 8 days: nobody is called until they are "
                 "changed. The wait goes on."
             )
         for part in look.parts:
-            if part.status not in _KNOWN and self._is_new(f"status {word(part.status)}", True):
+            if not part.vocabulary.knows(part.status) and self._is_new(f"status {word(part.status)}", True):
                 sentences.append(
                     f"{subject([part])} in a state this provider does not know ({word(part.status)}). The wait goes on."
                 )

@@ -18,7 +18,7 @@ from airflow_provider_graine.waiting.outage import FAILURE_BUDGET, LONGEST_OUTAG
 from airflow_provider_graine.waiting.outcome import certain_failure, failure_at_the_end
 from airflow_provider_graine.waiting.pace import Pace
 from airflow_provider_graine.waiting.pauses import LEAST_POLL_INTERVAL, jittered, until_deadline, while_standing
-from airflow_provider_graine.waiting.progress import FAILED, PAUSED, RUNNING, SUCCEEDED, Progress
+from airflow_provider_graine.waiting.progress import Progress
 from airflow_provider_graine.waiting.rules import WaitRules
 from airflow_provider_graine.waiting.steps import Closer, Decision, Question, Step
 from airflow_provider_graine.waiting.stillness import Reason, Stillness, reason_to_stand, stall_warning
@@ -26,10 +26,6 @@ from airflow_provider_graine.waiting.telling import Telling
 from airflow_provider_graine.waiting.words import duration
 
 __all__ = [
-    "FAILED",
-    "PAUSED",
-    "RUNNING",
-    "SUCCEEDED",
     "Closer",
     "Decision",
     "Question",
@@ -43,7 +39,7 @@ DEFAULT_RULES: Final = WaitRules()
 
 class Wait:
     """
-    A wait for one or more batches, or for a campaign, to end.
+    A wait for batches or campaigns to end.
 
     :param rules: what the campaign owner asks; default: that the calls end as completed, and half an hour of patience
     :param poll_interval: seconds between looks while all is well; default 30
@@ -118,10 +114,9 @@ class Wait:
         self._tell_later(self._outage.over(now=now))
         look, changed = self._note(parts)
         if look.ended:
-            failure = failure_at_the_end(look, self._rules)
-            if failure is None:
-                return self._end(Step.DONE, f"All calls are done. {look.line(ended=True)}", look)
-            return self._end(Step.FAILED, f"{failure} {look.line()}.", look)
+            if self._wants_counts(look):
+                return self._ask(Question.COUNTS, look, changed=changed, now=now)
+            return self._over(look)
         if self._doomed is not None:
             return self._end(Step.FAILED, f"{self._doomed} {look.line_and_statuses()}.", look)
         if self._is_late(now):
@@ -169,6 +164,10 @@ class Wait:
         if asked is None or look is None:
             raise RuntimeError("A closer look answers a question, and this wait has asked none.")
         question, changed = asked
+        if question is Question.COUNTS:
+            if closer.error is not None:
+                return self.could_not_see(closer.error, now=now)
+            return self._over(Look(closer.parts) if closer.parts else look)
         if question is Question.DEBUG:
             return self._warn_of_stall(look, closer, now=now)
         self._hours.learn(closer, now=now)
@@ -206,9 +205,14 @@ class Wait:
         elif look.due:
             self._still.seconds += seconds or 0.0
         reason = reason_to_stand(look, hours=self._hours.hours, now=now)
-        if not changed and reason is None and look.due and self._still.is_stalled(self._rules.stalled_after):
+        if (
+            not changed
+            and reason is None
+            and look.due
+            and self._still.is_stalled(self._rules.stalled_after, look.patience)
+        ):
             # A campaign has no debug document.
-            if look.due[0].batch_id is not None:
+            if look.due[0].id is not None:
                 return self._ask(Question.DEBUG, look, changed=changed, now=now)
             return self._warn_of_stall(look, Closer(), now=now)
         return self._wait(look, changed=changed, reason=reason, now=now)
@@ -259,6 +263,14 @@ class Wait:
             return self._hours.never_asked and look.predictable and self._pace.per_hour is not None
         return self._hours.are_old(now)
 
+    def _wants_counts(self, look: Look) -> bool:
+        """Tell whether the outcome hangs on counts that did not come with the end."""
+        return (
+            self._rules.ask_for_shares
+            and look.total is None
+            and all(part.vocabulary.counts_apart and not part.has_failed for part in look.parts)
+        )
+
     def _ask(self, question: Question, look: Look, *, changed: bool, now: float) -> Decision:
         self._asked = question, changed
         return Decision(
@@ -268,8 +280,15 @@ class Wait:
             pause=self._until_next(self._poll_interval, now=now),
             worth_telling=False,
             question=question,
-            batch_id=look.due[0].batch_id if question is Question.DEBUG else None,
+            about=look.due[0].id if question is Question.DEBUG else None,
         )
+
+    def _over(self, look: Look) -> Decision:
+        failure = failure_at_the_end(look, self._rules)
+        counts = f" {look.line(ended=True)}" if look.counts or look.total is not None else ""
+        if failure is None:
+            return self._end(Step.DONE, f"All calls are done.{counts}", look)
+        return self._end(Step.FAILED, f"{failure}{counts and f' {look.line()}.'}", look)
 
     @staticmethod
     def _end(step: Step, message: str, look: Look) -> Decision:

@@ -88,6 +88,13 @@ class CallingHours:
                 return max(now, since)
         return None
 
+    def closes_at(self, now: float) -> float | None:
+        """Return the moment itself when closed, else the next closing; ``None``: not within 8 days."""
+        for since, _, is_open in self._spans(now, now + _OPENING_WITHIN):
+            if not is_open:
+                return max(now, since)
+        return None
+
     def open_seconds(self, since: float, until: float) -> float:
         """Return how many of the seconds between two moments were inside calling hours."""
         begin, end, is_open = self._span

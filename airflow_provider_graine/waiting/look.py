@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from airflow_provider_graine.waiting.progress import PAUSED, Progress, counted, summarized, with_outcome, word
+from airflow_provider_graine.waiting.progress import (
+    FINAL_CONTACT_STATES,
+    Progress,
+    counted,
+    summarized,
+    with_outcome,
+    word,
+)
+from airflow_provider_graine.waiting.vocabulary import LATER
 
-_CALLING: Final = frozenset({"in_progress", "active"})
-#: Contacts that a running batch should be getting on with; the others are over, or have their own time.
-_DUE: Final = ("pending", "dispatched", "in_flight", "in_progress")
+_NOT_DUE: Final = LATER.union(FINAL_CONTACT_STATES)
 #: No count and no date is beyond these; what is comes from an odd document.
 _MOST: Final = 10**12
 _NO_DATE: Final = 250_000_000_000
@@ -37,10 +43,10 @@ class Look:
         self.done = max(0, min(with_outcome(self.counts), _MOST))
         self.ended = all(part.has_ended for part in parts)
         #: whether something may be dialled
-        self.calling = any(part.status in _CALLING for part in parts)
+        self.calling = any(part.is_calling for part in parts)
         #: parts with contacts that should be getting on, the one with the most first
         self.due = sorted((part for part in parts if due_contacts(part)), key=due_contacts, reverse=True)
-        #: when the first of the scheduled batches starts; ``None``: not known, or something else is open, too
+        #: when the first of what is scheduled starts; ``None``: not known, or something else is open, too
         self.scheduled_for = _scheduled_for(parts)
         #: the same for the same statuses and counts, in any process
         self.digest = _digest(parts)
@@ -53,7 +59,7 @@ class Look:
     @property
     def predictable(self) -> bool:
         """Whether all that is open is being called, with people to call now."""
-        return bool(self.due) and all(part.has_ended or part.status in _CALLING for part in self.parts)
+        return bool(self.due) and all(part.has_ended or part.is_calling for part in self.parts)
 
     def line(self, *, ended: bool = False) -> str:
         """Say how far the calls are."""
@@ -66,17 +72,23 @@ class Look:
         else:
             statuses = Counter(part.status for part in self.parts)
             each = ", ".join(f"{number} {word(status)}" for status, number in statuses.most_common())
-            listed = f"batches: {each}"
+            listed = f"{self.parts[0].vocabulary.nouns if self.parts else 'batches'}: {each}"
         return f"{self.line()}{remark} [{listed}]"
 
-    def paused(self) -> list[Progress]:
-        """Return the parts that are held."""
-        return [part for part in self.parts if part.status in PAUSED]
+    @property
+    def patience(self) -> float:
+        """Seconds for which it may look as if nothing happened, though something does."""
+        return max((part.patience for part in self.due), default=0.0)
 
 
 def due_contacts(part: Progress) -> int:
     """Return the number of contacts that a part which is being called should be getting on with."""
-    return sum(part.counts.get(state, 0) for state in _DUE) if part.status in _CALLING else 0
+    if not part.is_calling:
+        return 0
+    due = part.vocabulary.due
+    if due is None:
+        return sum(number for state, number in part.counts.items() if state not in _NOT_DUE)
+    return sum(part.counts.get(state, 0) for state in due)
 
 
 def _total(parts: Sequence[Progress]) -> int | None:
@@ -93,7 +105,7 @@ def _scheduled_for(parts: Sequence[Progress]) -> float | None:
     for part in parts:
         if part.has_ended:
             continue
-        if part.status != "pending" or part.starts_at is None or not 0 <= part.starts_at < _NO_DATE:
+        if part.status != part.vocabulary.scheduled or part.starts_at is None or not 0 <= part.starts_at < _NO_DATE:
             return None
         starts.append(part.starts_at)
     return min(starts, default=None)
@@ -101,7 +113,7 @@ def _scheduled_for(parts: Sequence[Progress]) -> float | None:
 
 def _digest(parts: Sequence[Progress]) -> str:
     seen = sorted(
-        (part.batch_id or "", part.status, sorted((state, number) for state, number in part.counts.items() if number))
+        (part.id or "", part.status, sorted((state, number) for state, number in part.counts.items() if number))
         for part in parts
     )
     return blake2b(repr(seen).encode(), digest_size=8).hexdigest()

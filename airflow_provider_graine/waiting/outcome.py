@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_graine.waiting.look import Look
-from airflow_provider_graine.waiting.progress import FAILED, Progress
+from airflow_provider_graine.waiting.progress import Progress
 from airflow_provider_graine.waiting.rules import WaitRules
 from airflow_provider_graine.waiting.words import with_statuses
 
@@ -19,11 +19,11 @@ def failure_at_the_end(look: Look, rules: WaitRules) -> str | None:
     :param rules: what was asked for
     :return: sentences, or ``None`` when all is well
     """
-    stopped = [part for part in look.parts if part.status in FAILED]
+    stopped = [part for part in look.parts if part.has_failed]
     if stopped:
         return (
-            f"Not everybody was called: {with_statuses(stopped)}. A stopped batch does not go on; calls that were "
-            "placed are in its results, and nothing is sent again by itself."
+            f"Not everybody was called: {with_statuses(stopped)}. A stopped {stopped[0].vocabulary.noun} does not "
+            "go on; calls that were placed are in its results, and nothing is sent again by itself."
         )
     broken = _broken(look, rules)
     return None if broken is None else f"{broken} {_OVER}"
@@ -39,14 +39,14 @@ def certain_failure(look: Look, rules: WaitRules) -> str | None:
     :param rules: what was asked for
     :return: sentences, or ``None`` while it may still end well
     """
-    if look.total is None or any(part.batch_id is None for part in look.parts):
+    if look.total is None or any(part.id is None for part in look.parts):
         return None
     broken = _broken(look, rules)
     return None if broken is None else f"{broken} {_GO_ON}"
 
 
 def _broken(look: Look, rules: WaitRules) -> str | None:
-    if rules.min_completed_share is None and rules.max_failed_share is None:
+    if not rules.ask_for_shares:
         return None
     if look.total is None:
         return "The service does not say how many contacts there are, so that the share asked for cannot be checked."

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-SUCCEEDED: Final = frozenset({"completed"})
-FAILED: Final = frozenset({"cancelled", "expired"})
-RUNNING: Final = frozenset({"draft", "pending", "in_progress", "active"})
-PAUSED: Final = frozenset({"paused"})
+from airflow_provider_graine.waiting.vocabulary import GRAINE, Vocabulary
 
 #: States in which a contact is done with, in the order in which a reader asks for them.
 FINAL_CONTACT_STATES = ("completed", "no_answer", "busy", "failed", "max_retries_reached", "skipped")
@@ -23,20 +19,39 @@ class Progress:
     :param status: the service's word for the state, lower case
     :param total: number of contacts, or ``None`` where the service did not say
     :param counts: contacts by state, in the service's words
-    :param batch_id: the batch, where it is one
-    :param starts_at: when a ``pending`` batch is to start, in seconds since the epoch, where that is known
+    :param id: which one it is; ``None`` for a campaign that is waited for as such
+    :param starts_at: when something scheduled is to start, in seconds since the epoch, where that is known
+    :param patience: seconds for which people who wait to be called again may make it look as if nothing happened
+    :param vocabulary: the words of the service
     """
 
     status: str
     total: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
-    batch_id: str | None = None
+    id: str | None = None
     starts_at: float | None = None
+    patience: float = 0.0
+    vocabulary: Vocabulary = GRAINE
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing of it changes any more."""
-        return self.status in SUCCEEDED or self.status in FAILED
+        return self.vocabulary.has_ended(self.status)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended otherwise than well."""
+        return self.status in self.vocabulary.failed
+
+    @property
+    def is_calling(self) -> bool:
+        """Whether people are called."""
+        return self.status in self.vocabulary.calling
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody new is called until somebody does something."""
+        return self.status in self.vocabulary.held
 
 
 def counted(parts: Iterable[Progress]) -> dict[str, int]:

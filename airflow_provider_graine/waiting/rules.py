@@ -39,6 +39,11 @@ class WaitRules:
                 "stalled_after must be a number of seconds above 0, or None to never look. Nothing was sent."
             )
 
+    @property
+    def ask_for_shares(self) -> bool:
+        """Whether there is a rule about what came of the calls."""
+        return self.min_completed_share is not None or self.max_failed_share is not None
+
     def as_kwargs(self) -> dict[str, float | None]:
         """Return the rules by name, as JSON values: keyword arguments of a trigger."""
         return asdict(self)

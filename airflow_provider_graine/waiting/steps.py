@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from airflow_provider_graine.waiting.hours import CallingHours
+from airflow_provider_graine.waiting.progress import Progress
 
 
 class Step(StrEnum):
@@ -23,6 +25,7 @@ class Question(StrEnum):
 
     HOURS = "hours"
     DEBUG = "debug"
+    COUNTS = "counts"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +40,7 @@ class Decision:
     :param worth_telling: whether ``message`` is worth a log line now
     :param warning: something a person should look at although the wait goes on; always worth telling
     :param question: what to look at and tell :meth:`.Wait.saw_closer` (``LOOK_CLOSER``)
-    :param batch_id: the batch that ``Question.DEBUG`` is about
+    :param about: what ``Question.DEBUG`` is about: the batch, or the campaign of a service without batches
     """
 
     step: Step
@@ -47,7 +50,7 @@ class Decision:
     worth_telling: bool = True
     warning: str | None = None
     question: Question | None = None
-    batch_id: str | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +62,7 @@ class Closer:
     :param stuck: the service's own opinion (``diagnostics.stuck_pending``)
     :param tip: the service's advice (``diagnostics.tip``); quoted only when it is short plain text
     :param oldest_pending_at: when the oldest pending contact last changed, in seconds since the epoch
+    :param parts: everything that is waited for, with counts, where those were asked for and can be had
     :param error: why the closer look failed; never ends a wait
     """
 
@@ -66,4 +70,5 @@ class Closer:
     stuck: bool | None = None
     tip: str | None = None
     oldest_pending_at: float | None = None
+    parts: Sequence[Progress] = ()
     error: Exception | None = None

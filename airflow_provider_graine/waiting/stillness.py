@@ -11,9 +11,9 @@ from airflow_provider_graine.waiting import memory
 from airflow_provider_graine.waiting.hours import CallingHours
 from airflow_provider_graine.waiting.look import Look, due_contacts
 from airflow_provider_graine.waiting.steps import Closer
+from airflow_provider_graine.waiting.vocabulary import LATER
 from airflow_provider_graine.waiting.words import duration, name, utc
 
-_LATER: Final = ("retrying", "followup_scheduled")
 _LONGEST_TIP: Final = 300
 
 
@@ -54,7 +54,7 @@ def reason_to_stand(look: Look, *, hours: CallingHours | None, now: float) -> Re
         if opening is None:
             return NEVER_OPEN
         return Reason(sentence=f"outside calling hours, dialling resumes {hours.local(opening)}", until=opening)
-    later = any(look.counts.get(state, 0) > 0 for state in _LATER)
+    later = any(look.counts.get(state, 0) > 0 for state in LATER)
     return _ONLY_RETRIES if later and not look.due else None
 
 
@@ -71,13 +71,14 @@ class Stillness:
         self.seconds = max(0.0, memory.number(kept, "seconds") or 0.0)
         self.warned = kept.get("warned") is True
 
-    def is_stalled(self, after: float | None) -> bool:
+    def is_stalled(self, after: float | None, patience: float = 0.0) -> bool:
         """
         Tell whether it is time to warn a person, once per stall.
 
         :param after: seconds; ``None``: never
+        :param patience: seconds more, for reasons that nobody can see
         """
-        return after is not None and not self.warned and self.seconds >= after
+        return after is not None and not self.warned and self.seconds >= after + patience
 
     def moved(self) -> bool:
         """Note a change; return whether it ends a stall that a person was warned of."""
@@ -115,10 +116,7 @@ def stall_warning(look: Look, closer: Closer, *, still: float, hours_error: Exce
         sentences.append(f'It says: "{tip}"')
     if closer.error is not None:
         sentences.append(f"A closer look failed: {closer.error}")
-    sentences.append(
-        "Nothing was done to the calls and the wait goes on. Ask the service whether its worker runs; force dispatch "
-        "and resume queue every pending contact again, so use them only when it is known to have stopped."
-    )
+    sentences.append(f"Nothing was done to the calls and the wait goes on. {worst.vocabulary.advice}")
     return " ".join(sentences)
 
 
@@ -126,4 +124,4 @@ def _quotable(tip: object) -> str | None:
     """Return short plain text without anything like a number to call, an address, a link or a token."""
     if not isinstance(tip, str) or not 0 < len(tip) <= _LONGEST_TIP or not tip.isprintable():
         return None
-    return None if re.search(r"\d(?:[ ().-]*\d){5}|[@<>{}]|://|gat_", tip) else tip
+    return None if re.search(r"\d(?:[ ().-]*\d){5}|[@<>{}]|://|gat_|sk_", tip) else tip

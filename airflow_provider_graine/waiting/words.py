@@ -42,17 +42,17 @@ def duration(seconds: float) -> str:
 
 def name(part: Progress) -> str:
     """Return what a part is called within a sentence."""
-    return f"batch {part.batch_id}" if part.batch_id else "the campaign"
+    return f"{part.vocabulary.noun} {part.id}" if part.id else "the campaign"
 
 
 def subject(parts: Sequence[Progress]) -> str:
     """Return the beginning of a sentence about some parts, up to and with the verb."""
     if len(parts) == 1:
         return f"{name(parts[0])[0].upper()}{name(parts[0])[1:]} is"
-    return f"{len(parts)} batches are"
+    return f"{len(parts)} {parts[0].vocabulary.nouns} are"
 
 
 def with_statuses(parts: Sequence[Progress]) -> str:
     """Return each part with its status; of very many the first ones."""
-    named = ", ".join(f"{part.batch_id or 'the campaign'} is {word(part.status)}" for part in parts[:_MOST_NAMED])
+    named = ", ".join(f"{part.id or 'the campaign'} is {word(part.status)}" for part in parts[:_MOST_NAMED])
     return f"{named} and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else named

@@ -1,29 +1,22 @@
-"""
-One look at the calls, as the waiting core wants to see it: batches one by one, or a campaign by its figures.
-
-Everything is written once, for an event loop. The blocking forms run the same coroutines on a hook whose answers are
-there at once, so that they end without ever having waited for a loop.
-"""
+"""One look at Graine's calls, as the waiting core wants to see it: batches one by one, or a campaign by its figures."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from abc import abstractmethod
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_graine.exceptions import CallingError
-from airflow_provider_graine.waiting.decision import Closer, Question, Step
+from airflow_provider_graine.waiting.decision import Closer, Question
 from airflow_provider_graine.waiting.hours import CallingHours
 from airflow_provider_graine.waiting.progress import Progress
-from airflow_provider_graine.watching.clock import clock
+from airflow_provider_graine.watching.watch import Watch, adecide, answered, decide, moment
 
 if TYPE_CHECKING:
-    from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.services.graine.received import Batch, BatchDebug, Campaign, CampaignStats
-    from airflow_provider_graine.waiting.decision import Decision, Wait
+    from airflow_provider_graine.waiting.decision import Decision
 
-T = TypeVar("T")
+__all__ = ["BatchWatch", "CampaignWatch", "adecide", "answered", "batch_progress", "decide", "look_closer", "moment"]
 
 _OPEN_BATCHES = ("pending", "in_progress", "paused")
 _OPEN_CONTACTS = ("pending", "dispatched", "in_progress", "retrying", "followup_scheduled")
@@ -49,61 +42,18 @@ class Reads(CloserReads, Protocol):
         """Read a campaign's figures."""
 
 
-class _Blocking:
-    """The blocking methods of a hook in the form of the others; see :func:`_at_once`."""
-
-    def __init__(self, hook: GraineHook) -> None:
-        self._hook = hook
-
-    async def aget_batch(self, batch_id: str) -> Batch:
-        return self._hook.get_batch(batch_id)
-
-    async def aget_campaign(self, campaign_id: str) -> Campaign:
-        return self._hook.get_campaign(campaign_id)
-
-    async def aget_campaign_stats(self, campaign_id: str) -> CampaignStats:
-        return self._hook.get_campaign_stats(campaign_id)
-
-    async def adebug_batch(self, batch_id: str) -> BatchDebug:
-        return self._hook.debug_batch(batch_id)
-
-
-def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in which nothing waits for an event loop."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        value: T = end.value
-        return value
-    raise RuntimeError("A blocking look waited for an event loop.")
-
-
-class _Watch(ABC):
-    """Looks at something until it has ended."""
-
+class _GraineWatch(Watch[Reads]):
     @property
     @abstractmethod
     def campaign_ids(self) -> list[str]:
         """The campaigns of what has not ended, as far as they are known."""
 
-    @abstractmethod
-    async def alook(self, hook: Reads) -> list[Progress]:
-        """Read everything that may still change, on an event loop."""
-
-    async def alook_closer(self, hook: CloserReads, decision: Decision) -> Closer:
+    async def alook_closer(self, hook: Reads, decision: Decision) -> Closer:
         """Answer the question of a decision, on an event loop; a failure is an answer too."""
         return await look_closer(hook, decision, self.campaign_ids)
 
-    def look(self, hook: GraineHook) -> list[Progress]:
-        """Read everything that may still change."""
-        return _at_once(self.alook(_Blocking(hook)))
 
-    def look_closer(self, hook: GraineHook, decision: Decision) -> Closer:
-        """Answer the question of a decision; a failure is an answer too."""
-        return _at_once(self.alook_closer(_Blocking(hook), decision))
-
-
-class BatchWatch(_Watch):
+class BatchWatch(_GraineWatch):
     """
     Looks at batches until each has ended; one that has ended is not asked for again.
 
@@ -132,7 +82,7 @@ class BatchWatch(_Watch):
         return [batch_id for batch_id, seen in self._seen.items() if seen is None or not seen.has_ended]
 
 
-class CampaignWatch(_Watch):
+class CampaignWatch(_GraineWatch):
     """
     Looks at a campaign.
 
@@ -157,7 +107,7 @@ class CampaignWatch(_Watch):
             status = "completed"
         return [Progress(status=status, total=sum(stats.contact_counts.values()), counts=stats.contact_counts)]
 
-    async def alook_closer(self, hook: CloserReads, decision: Decision) -> Closer:
+    async def alook_closer(self, hook: Reads, decision: Decision) -> Closer:
         """Answer the question of a decision, on an event loop; the hours came with the campaign."""
         if decision.question is Question.HOURS and self._campaign is not None:
             return Closer(hours=_hours([self._campaign]))
@@ -175,23 +125,9 @@ def batch_progress(batch: Batch, *, starts_at: float | None = None) -> Progress:
         status=batch.status,
         total=batch.total_contacts,
         counts=batch.counters,
-        batch_id=batch.batch_id,
+        id=batch.batch_id,
         starts_at=(moment(batch.scheduled_start) or starts_at) if batch.status == "pending" else None,
     )
-
-
-def moment(text: Any) -> float | None:
-    """
-    Read a time that says its offset from UTC; of any other nobody knows what moment it means.
-
-    :param text: ISO 8601
-    :return: seconds since the epoch
-    """
-    try:
-        when = datetime.fromisoformat(text)
-        return None if when.utcoffset() is None else when.timestamp()
-    except (TypeError, ValueError):
-        return None
 
 
 def _is_over(stats: CampaignStats) -> bool:
@@ -225,9 +161,9 @@ async def look_closer(hook: CloserReads, decision: Decision, campaign_ids: Itera
     try:
         if decision.question is Question.HOURS:
             return Closer(hours=_hours([await hook.aget_campaign(each) for each in campaign_ids]))
-        if decision.batch_id is None:
+        if decision.about is None:
             return Closer()
-        debug = await hook.adebug_batch(decision.batch_id)
+        debug = await hook.adebug_batch(decision.about)
     except CallingError as error:
         return Closer(error=error)
     pending = debug.status_breakdown.get("pending")
@@ -236,40 +172,3 @@ async def look_closer(hook: CloserReads, decision: Decision, campaign_ids: Itera
         tip=debug.diagnostics.tip,
         oldest_pending_at=moment(pending.get("oldest_updated_at")) if isinstance(pending, dict) else None,
     )
-
-
-async def answered(decision: Decision, wait: Wait, closer: Callable[[Decision], Awaitable[Closer]]) -> Decision:
-    """
-    Answer the questions of a wait until it has decided.
-
-    :param decision: what a look led to
-    :param wait: the wait
-    :param closer: answers one question
-    :return: any step but ``LOOK_CLOSER``
-    """
-    while decision.step is Step.LOOK_CLOSER:
-        found = await closer(decision)
-        decision = wait.saw_closer(found, now=clock.wall())
-    return decision
-
-
-async def adecide(watch: BatchWatch | CampaignWatch, hook: Reads, wait: Wait) -> Decision:
-    """Look once on an event loop, and let the waiting core say what it means; see :func:`decide`."""
-    try:
-        parts = await watch.alook(hook)
-    except CallingError as error:
-        return wait.could_not_see(error, now=clock.wall())
-    decision = wait.saw(parts, now=clock.wall())
-    return await answered(decision, wait, lambda asked: watch.alook_closer(hook, asked))
-
-
-def decide(watch: BatchWatch | CampaignWatch, hook: GraineHook, wait: Wait) -> Decision:
-    """
-    Look once, and closer where the waiting core asks for it, and let it say what that means.
-
-    :param watch: what looks
-    :param hook: the connection
-    :param wait: the wait this look belongs to
-    :return: any step but ``LOOK_CLOSER``
-    """
-    return _at_once(adecide(watch, _Blocking(hook), wait))

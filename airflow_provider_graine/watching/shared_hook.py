@@ -6,17 +6,16 @@ import asyncio
 import contextvars
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Generic, TypeVar
 
 from airflow_provider_graine.exceptions import ServiceUnavailableError, UnexpectedAnswerError
-from airflow_provider_graine.hooks.graine import GraineHook
+from airflow_provider_graine.hooks.calling_service import CallingServiceHook
 from airflow_provider_graine.watching.clock import clock
 
-if TYPE_CHECKING:
-    from airflow_provider_graine.services.graine.received import Batch, BatchDebug, Campaign, CampaignStats
-
 T = TypeVar("T")
+H = TypeVar("H", bound=CallingServiceHook)
 _log = logging.getLogger(__name__)
 
 #: Requests under way at a time; fewer than the session has connections, so that none waits for one until it times out.
@@ -27,68 +26,57 @@ _SLOTS: Final = 16
 _FAILURES: Final = 5
 _LEAST_LIFE: Final = 60.0
 
-#: Seconds for which an answer to a closer look is good for everybody who asks the same.
-_HOURS_KEPT: Final = 300.0
-_DEBUG_KEPT: Final = 60.0
 
-
-class SharedHook:
+class SharedHook(Generic[H]):
     """
-    What polls read, a few requests at a time; implements :class:`.Reads`.
+    What polls read with, a few requests at a time.
 
     :param conn_id: the connection
+    :param make: makes the hook of a connection
     """
 
     telling: asyncio.Lock
     """Held by the poll that is telling its waits of a look: one at a time."""
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, make: Callable[[str], H]) -> None:
         self.telling = asyncio.Lock()
         self._slots = asyncio.Semaphore(_SLOTS)
-        self._users: Counter[GraineHook] = Counter()
+        self._users: Counter[H] = Counter()
+        self._make = make
         self._begin(conn_id)
 
     def _begin(self, conn_id: str) -> None:
-        self._hook = GraineHook(conn_id)
+        self._hook = self._make(conn_id)
         self._began = clock.now()
         self._failures = 0
 
-    async def aget_batch(self, batch_id: str) -> Batch:
-        """Read one batch."""
-        return await self._ask(lambda hook: hook.aget_batch(batch_id))
+    async def ask(self, request: Callable[[H], Awaitable[T]]) -> T:
+        """
+        Send a request once there is room for it.
 
-    async def alist_campaign_batches(self, campaign_id: str, *, skip: int) -> list[Batch]:
-        """Read one page of a campaign's batches."""
-        return await self._ask(lambda hook: hook.alist_campaign_batches(campaign_id, skip=skip))
-
-    async def aget_campaign(self, campaign_id: str) -> Campaign:
-        """Read a campaign."""
-        return await self._ask(lambda hook: hook.aget_campaign(campaign_id))
-
-    async def aget_campaign_stats(self, campaign_id: str) -> CampaignStats:
-        """Read a campaign's figures."""
-        return await self._ask(lambda hook: hook.aget_campaign_stats(campaign_id))
-
-    async def adebug_batch(self, batch_id: str) -> BatchDebug:
-        """Read why a batch makes no progress."""
-        return await self._ask(lambda hook: hook.adebug_batch(batch_id))
-
-    async def _ask(self, request: Callable[[GraineHook], Awaitable[T]]) -> T:
-        async with self._slots:
-            hook = self._hook
-            self._users[hook] += 1
+        :param request: sends it with a hook
+        """
+        async with self._slots, self.using() as hook:
             try:
                 answer = await request(hook)
             except (ServiceUnavailableError, UnexpectedAnswerError):
                 self._failed(hook)
                 raise
-            finally:
-                self._users[hook] -= 1
-                await self._close_unused(hook)
         self._failures = 0
         return answer
 
-    def _failed(self, hook: GraineHook) -> None:
+    @asynccontextmanager
+    async def using(self) -> AsyncIterator[H]:
+        """Lend the hook, which is closed when it has been replaced and nobody uses it any more."""
+        hook = self._hook
+        self._users[hook] += 1
+        try:
+            yield hook
+        finally:
+            self._users[hook] -= 1
+            await self._close_unused(hook)
+
+    def _failed(self, hook: H) -> None:
         if hook is not self._hook:
             return
         self._failures += 1
@@ -96,7 +84,7 @@ class SharedHook:
             _log.info("After %d failures in a row the connection %s is read anew.", self._failures, hook.conn_id)
             self._begin(hook.conn_id)
 
-    async def _close_unused(self, hook: GraineHook) -> None:
+    async def _close_unused(self, hook: H) -> None:
         if hook is not self._hook and not self._users[hook]:
             del self._users[hook]
             await hook.aclose()
@@ -107,27 +95,19 @@ class SharedHook:
 
 
 class SharedAnswers:
-    """
-    Answers to closer looks, each asked for once by all who want it at about the same time.
+    """Answers to closer looks, each asked for once by all who want it at about the same time."""
 
-    :param hook: what is asked
-    """
-
-    def __init__(self, hook: SharedHook) -> None:
-        self._hook = hook
+    def __init__(self) -> None:
         self._asked: dict[tuple[str, str], tuple[float, asyncio.Task[Any]]] = {}
 
-    async def aget_campaign(self, campaign_id: str) -> Campaign:
-        """Read a campaign, or take what was read in the last minutes."""
-        campaign: Campaign = await self._answer(("campaign", campaign_id), self._hook.aget_campaign, keep=_HOURS_KEPT)
-        return campaign
+    async def answer(self, question: tuple[str, str], read: Callable[[str], Any], *, keep: float) -> Any:
+        """
+        Ask, or take what was answered lately.
 
-    async def adebug_batch(self, batch_id: str) -> BatchDebug:
-        """Read why a batch makes no progress, or take what was read in the last minute."""
-        debug: BatchDebug = await self._answer(("debug", batch_id), self._hook.adebug_batch, keep=_DEBUG_KEPT)
-        return debug
-
-    async def _answer(self, question: tuple[str, str], read: Callable[[str], Any], *, keep: float) -> Any:
+        :param question: what is asked, and about what
+        :param read: asks
+        :param keep: seconds for which the answer is good for everybody who asks the same
+        """
         now = clock.now()
         self._asked = {each: asked for each, asked in self._asked.items() if now < asked[0] and not _failed(asked[1])}
         if question not in self._asked:

@@ -37,7 +37,7 @@ def office_hours(timezone: str = KOLKATA, **kwargs: Any) -> CallingHours:
 def batch(status: str = "in_progress", total: int | None = 10, batch_id: str | None = "btc_1", **rest: Any) -> Progress:
     """Return a batch; what is no field of it is a count."""
     starts_at = rest.pop("starts_at", None)
-    return Progress(status=status, total=total, counts=rest, batch_id=batch_id, starts_at=starts_at)
+    return Progress(status=status, total=total, counts=rest, id=batch_id, starts_at=starts_at)
 
 
 def decide(
@@ -76,7 +76,7 @@ class Dialler:
         answered = called * 3 // 4
         counts = {"pending": self.total - called, "completed": answered, "no_answer": called - answered}
         status = "completed" if called == self.total else "in_progress"
-        return [Progress(status=status, total=self.total, counts=counts, batch_id="btc_1")]
+        return [Progress(status=status, total=self.total, counts=counts, id="btc_1")]
 
     def _seconds(self, now: float) -> float:
         since, until = self.stands_still

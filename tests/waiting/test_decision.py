@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_graine.exceptions import AuthenticationError, WaitError
-from airflow_provider_graine.waiting.decision import FAILED, SUCCEEDED, Step, Wait
+from airflow_provider_graine.waiting.decision import Step, Wait
 from airflow_provider_graine.waiting.event import read_event
 from airflow_provider_graine.waiting.progress import Progress, summarized
+from airflow_provider_graine.waiting.vocabulary import GRAINE, KATAVEN, Vocabulary
 
 
 def batch(status: str, total: int | None = 10, batch_id: str = "btc_1", **counts: int) -> Progress:
-    return Progress(status=status, total=total, counts=counts, batch_id=batch_id)
+    return Progress(status=status, total=total, counts=counts, id=batch_id)
 
 
 def saw(*parts: Progress, wait: Wait | None = None, now: float = 0.0) -> Any:
@@ -41,11 +42,32 @@ def test_statuses(statuses: list[str], step: Step) -> None:
     assert saw(*(batch(status, batch_id=str(i)) for i, status in enumerate(statuses))).step is step
 
 
-@given(st.lists(st.sampled_from(sorted(SUCCEEDED | FAILED | {"paused", "in_progress", "new_word"}))))
-def test_a_wait_ends_exactly_when_every_batch_has_ended(statuses: list[str]) -> None:
-    decision = saw(*(batch(status, batch_id=str(i)) for i, status in enumerate(statuses)))
-    assert (decision.step is Step.WAIT) == any(status not in SUCCEEDED | FAILED for status in statuses)
-    assert (decision.step is Step.FAILED) == (decision.step is not Step.WAIT and bool(FAILED & set(statuses)))
+@pytest.mark.parametrize(
+    ("statuses", "step"),
+    [
+        (["completed"], Step.DONE),
+        (["completed", "running"], Step.WAIT),
+        (["failed"], Step.FAILED),
+        (["completed", "stopped"], Step.FAILED),
+        (["failed", "running"], Step.WAIT),
+        *(([status], Step.WAIT) for status in ("draft", "scheduled", "running", "paused", "cancelled", "archived")),
+    ],
+)
+def test_statuses_of_kataven(statuses: list[str], step: Step) -> None:
+    parts = [Progress(status=status, id=str(i), vocabulary=KATAVEN) for i, status in enumerate(statuses)]
+    assert saw(*parts).step is step
+
+
+@pytest.mark.parametrize("words", [GRAINE, KATAVEN], ids=["graine", "kataven"])
+@given(st.data())
+def test_a_wait_ends_exactly_when_everything_has_ended(words: Vocabulary, data: st.DataObject) -> None:
+    known = {*words.succeeded, *words.failed, *words.calling, *words.held, *words.idle, words.scheduled}
+    assert all(map(words.knows, known))
+    statuses = data.draw(st.lists(st.sampled_from(sorted(known | {"new_word"}))))
+    decision = saw(*(Progress(status=each, total=10, id=str(i), vocabulary=words) for i, each in enumerate(statuses)))
+    ended = words.succeeded | words.failed
+    assert (decision.step is Step.WAIT) == any(status not in ended for status in statuses)
+    assert (decision.step is Step.FAILED) == (decision.step is not Step.WAIT and bool(words.failed & set(statuses)))
 
 
 def test_failure_names_the_batches_and_the_counts() -> None:

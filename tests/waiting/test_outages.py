@@ -171,8 +171,8 @@ def looks(draw: Any) -> list[list[Progress]]:
     counts = [{"pending": 20 - number, "completed": number} for number in done]
     end = draw(st.sampled_from(["completed", "cancelled", "expired"]))
     return [
-        *([Progress(status=s, total=20, counts=c, batch_id="b")] for s, c in zip(statuses, counts, strict=True)),
-        [Progress(status=end, total=20, counts=counts[-1], batch_id="b")],
+        *([Progress(status=s, total=20, counts=c, id="b")] for s, c in zip(statuses, counts, strict=True)),
+        [Progress(status=end, total=20, counts=counts[-1], id="b")],
     ]
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from airflow_provider_graine.waiting.decision import SUCCEEDED, Decision, Step, Wait
+from airflow_provider_graine.waiting.decision import Decision, Step, Wait
 from airflow_provider_graine.waiting.progress import Progress
 from airflow_provider_graine.waiting.rules import WaitRules
+from airflow_provider_graine.waiting.vocabulary import GRAINE
 from tests.waiting.simulation import batch
 
 AT_LEAST_80 = WaitRules(min_completed_share=0.8)
@@ -140,7 +141,7 @@ def batches(draw: Any, statuses: Sequence[str]) -> Progress:
         status=draw(st.sampled_from(statuses)),
         total=sum(of_states.values()) + missing,
         counts=of_states,
-        batch_id=draw(st.uuids().map(str)),
+        id=draw(st.uuids().map(str)),
     )
 
 
@@ -157,7 +158,7 @@ def continued(part: Progress, draw: Any, end: str | None = None) -> Progress:
         status=status,
         total=part.total,
         counts={state: number for state, number in after.items() if state != "missing"},
-        batch_id=part.batch_id,
+        id=part.id,
     )
 
 
@@ -182,7 +183,7 @@ def test_an_early_end_would_have_come_whatever_happened(
 def test_the_end_is_certain_exactly_when_the_best_one_fails(rules: WaitRules, parts: list[Progress]) -> None:
     best = saw(rules, *(continued(part, None, end="completed") for part in parts)).step
     now = saw(rules, *parts).step
-    if all(part.status in SUCCEEDED for part in parts):
+    if all(part.status in GRAINE.succeeded for part in parts):
         assert now is best
     else:
         assert (now is Step.FAILED) == (best is Step.FAILED)

@@ -67,7 +67,7 @@ def test_a_stall_is_warned_of_once_with_what_the_service_says() -> None:
         Wait(), batch(pending=9, dispatched=1), since=MONDAY_NOON, seconds=7200, hours=office_hours(), debug=answer
     )
     assert {decision.step for decision in decisions} == {Step.WAIT}
-    assert [each.batch_id for each in asked if each.question is Question.DEBUG] == ["btc_1"]
+    assert [each.about for each in asked if each.question is Question.DEBUG] == ["btc_1"]
     warnings = [(number, decision.warning) for number, decision in enumerate(decisions) if decision.warning]
     assert warnings == [
         (
@@ -209,7 +209,7 @@ def test_of_several_batches_the_worst_is_asked_about() -> None:
         batch(pending=8, batch_id="most"),
     ]
     decisions, asked = still(Wait(), *parts, since=MONDAY_NOON, seconds=1800)
-    assert asked[-1].batch_id == "most"
+    assert asked[-1].about == "most"
     assert "8 contacts of batch most (and 1 more) are due" in str(decisions[-1].warning)
 
 

@@ -26,7 +26,7 @@ parts = st.builds(
     status=st.sampled_from(STATUSES),
     total=st.none() | st.integers(0, 40),
     counts=st.dictionaries(st.sampled_from(STATES), st.integers(0, 20), max_size=4),
-    batch_id=st.none() | st.sampled_from(["b1", "b2", "b3"]),
+    id=st.none() | st.sampled_from(["b1", "b2", "b3"]),
     starts_at=st.none() | st.floats(MONDAY_NOON, MONDAY_NOON + 3 * 86400),
 )
 running = st.builds(
@@ -34,7 +34,7 @@ running = st.builds(
     status=st.sampled_from(["in_progress", "in_progress", "paused", "pending"]),
     total=st.just(40),
     counts=st.fixed_dictionaries({"pending": st.integers(0, 2), "completed": st.integers(0, 2)}),
-    batch_id=st.just("b1"),
+    id=st.just("b1"),
     starts_at=st.none() | st.floats(MONDAY_NOON, MONDAY_NOON + 3 * 86400),
 )
 events = st.lists(
@@ -222,7 +222,7 @@ odd_parts = st.builds(
     status=st.sampled_from(STATUSES) | st.text(max_size=50),
     total=st.none() | st.integers() | st.just(10**400),
     counts=odd_counts,
-    batch_id=st.none() | st.text(max_size=8),
+    id=st.none() | st.text(max_size=8),
     starts_at=st.none() | st.floats(),
 )
 

@@ -11,7 +11,8 @@ from typing import Any
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.waiting.decision import Decision, Step, Wait
-from airflow_provider_graine.watching.graine_polls import _connections, shared_watch
+from airflow_provider_graine.watching.graine_polls import shared_watch
+from airflow_provider_graine.watching.shared_watch import _connections
 
 INTERVAL = 0.15
 

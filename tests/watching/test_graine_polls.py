@@ -13,9 +13,9 @@ import pytest
 from airflow_provider_graine.exceptions import AuthenticationError, ConfigurationError, NotFoundError
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
-from airflow_provider_graine.services.graine.sent import DAYS
+from airflow_provider_graine.services.working_hours import DAYS
 from airflow_provider_graine.waiting.decision import Decision, Step
-from airflow_provider_graine.watching import shared_hook
+from airflow_provider_graine.watching import graine_shared, shared_hook
 from airflow_provider_graine.watching.clock import clock
 from airflow_provider_graine.watching.graine_polls import shared_watch
 from tests.watching.polling import INTERVAL, add, asked, expire, make, of, run, start, until, wait_for
@@ -509,14 +509,14 @@ def test_connection_is_not_read_anew_all_the_time_in_an_outage(
     connect(extra={"retries": 0})
     sandbox.fault("GET *", "status", status=503, times=9)
     made: list[GraineHook] = []
-    begin = shared_hook.GraineHook.__init__
+    begin = graine_shared.GraineHook.__init__
 
     def noting(self: GraineHook, conn_id: str) -> None:
         made.append(self)
         begin(self, conn_id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared_hook.GraineHook, "__init__", noting)
+        patch.setattr(graine_shared.GraineHook, "__init__", noting)
         run(*(wait_for([each], campaign_id, interval=0.05) for each in batch_ids))
     assert len(made) == 1
 

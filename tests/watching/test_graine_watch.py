@@ -82,7 +82,7 @@ def test_a_batch_that_has_ended_is_not_asked_for_again(sandbox: Sandbox, hook: G
 
     for _ in range(3):
         parts = do(watch, "look")
-        assert [(part.batch_id, part.status) for part in parts] == [(over, "cancelled"), (running, "in_progress")]
+        assert [(part.id, part.status) for part in parts] == [(over, "cancelled"), (running, "in_progress")]
 
     assert asked(sandbox) == [f"/batches/{over}", *[f"/batches/{running}"] * 3]
 
@@ -125,7 +125,7 @@ def test_what_is_no_moment(text: Any) -> None:
 
 
 def question(question: Question, batch_id: str | None = None) -> Decision:
-    return Decision(step=Step.LOOK_CLOSER, message="", counts={}, question=question, batch_id=batch_id)
+    return Decision(step=Step.LOOK_CLOSER, message="", counts={}, question=question, about=batch_id)
 
 
 def test_hours_are_those_of_the_campaign(sandbox: Sandbox, hook: GraineHook, do: Look) -> None:
@@ -213,7 +213,7 @@ def test_decide_goes_on_where_the_closer_look_fails(
         time_passes(1000)
     sandbox.clear_faults()
     time_passes(1000)
-    sandbox.expire_batch(watch.look(hook)[0].batch_id or "")
+    sandbox.expire_batch(watch.look(hook)[0].id or "")
     assert do(watch, "decide", wait).step is Step.FAILED
 
 
