@@ -1,4 +1,4 @@
-"""Batch ids as authors give them."""
+"""Ids of batches and campaigns as authors give them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Any
 from airflow_provider_graine.exceptions import ConfigurationError
 
 
-def flat(batch_ids: Any) -> list[str]:
+def flat(ids: Any, name: str = "batch_ids") -> list[str]:
     """
-    Bring batch ids into one list.
+    Bring ids into one list.
 
-    :param batch_ids: an id, a list of ids, or the output of a mapped upload, which is a list of lists
+    :param ids: an id, a list of ids, or the output of a mapped upload, which is a list of lists
+    :param name: what they are called in a message
     :return: each id once, in the order given
     :raises ConfigurationError: there is something else among them
     """
-    return list(dict.fromkeys(_each(batch_ids)))
+    return list(dict.fromkeys(_each(ids, name)))
 
 
-def _each(given: Any) -> Iterator[str]:
+def _each(given: Any, name: str) -> Iterator[str]:
     if given is None:
         return
     if isinstance(given, str) and given:
         yield given
     elif isinstance(given, Iterable) and not isinstance(given, (str, bytes, dict)):
         for each in given:
-            yield from _each(each)
+            yield from _each(each, name)
     else:
-        raise ConfigurationError("batch_ids must be an id, a list of ids, or lists of ids. Nothing was sent.")
+        raise ConfigurationError(f"{name} must be an id, a list of ids, or lists of ids. Nothing was sent.")

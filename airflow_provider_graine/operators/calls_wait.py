@@ -7,24 +7,26 @@ triggerer that gives up. Whatever it is, the author's wish is carried out once, 
 
 from __future__ import annotations
 
+import math
+import random
 import signal
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred, conf
 from airflow.sdk import BaseOperator
 
 from airflow_provider_graine.exceptions import ConfigurationError, TaskKilledError, WaitError
-from airflow_provider_graine.waiting.decision import Decision, Step
+from airflow_provider_graine.waiting.decision import Decision, Step, Wait, jittered
 from airflow_provider_graine.waiting.event import read_event
 from airflow_provider_graine.waiting.rules import WaitRules
 from airflow_provider_graine.watching.clock import clock
-from airflow_provider_graine.watching.graine_stop import Action, stop_calls
+from airflow_provider_graine.watching.stop import NOTHING
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_graine.hooks.graine import GraineHook
+    from airflow_provider_graine.hooks.calling_service import CallingServiceHook
     from airflow_provider_graine.services.settings import ServiceSettings
+    from airflow_provider_graine.watching.stop import Stopped
+    from airflow_provider_graine.watching.watch import Watch
 
 #: Seconds for what is done after SIGTERM; 5 s after it, Airflow sends SIGKILL.
 UNTIL_SIGKILL: Final = 4.0
@@ -50,9 +54,8 @@ class _Interrupted(BaseException):
 
 class CallsWait(BaseOperator):
     """
-    Base of the tasks that wait for calls.
+    Base of the tasks that wait for calls, whatever the service.
 
-    :param graine_conn_id: the connection (templated)
     :param deferrable: whether the triggerer waits
     :param on_kill: what happens to the calls when the task is killed or a user ends it
     :param on_timeout: what happens to the calls when the time to wait is over
@@ -71,21 +74,21 @@ class CallsWait(BaseOperator):
     _settings: ServiceSettings | None = None
     #: What was done to the calls when the wait was ended.
     _done_to_calls = ""
+    #: What may be done to the calls when the wait is ended.
+    _actions: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
         *,
-        graine_conn_id: str = "graine_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        on_kill: Action = "none",
-        on_timeout: Action = "none",
+        on_kill: Any = NOTHING,
+        on_timeout: Any = NOTHING,
         min_completed_share: float | None = None,
         max_failed_share: float | None = None,
         stalled_after: float | None = 1800.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.graine_conn_id = graine_conn_id
         self.deferrable = deferrable
         self.kill_action = on_kill
         self.timeout_action = on_timeout
@@ -101,21 +104,22 @@ class CallsWait(BaseOperator):
 
     @abstractmethod
     def _calls(self) -> Mapping[str, str]:
-        """Return the batches, or the campaign, with the state last seen of each (empty: not known)."""
+        """Return the batches or campaigns with the state last seen of each (empty: not known)."""
 
     @abstractmethod
     def _too_late(self, message: str) -> Exception:
         """Return the error of a wait that took longer than :attr:`_longest_wait`."""
 
-    #: Whether :meth:`_calls` gives a campaign.
-    _waits_for_campaign = False
+    @abstractmethod
+    def _stop_calls(
+        self, settings: ServiceSettings, calls: Mapping[str, str], action: str, *, within: float
+    ) -> Stopped:
+        """Carry an action out; see :func:`.stop`."""
 
     @cached_property
-    def hook(self) -> GraineHook:
+    @abstractmethod
+    def hook(self) -> CallingServiceHook:
         """The hook of the connection."""
-        from airflow_provider_graine.hooks.graine import GraineHook
-
-        return GraineHook(self.graine_conn_id)
 
     @property
     def _rules(self) -> WaitRules:
@@ -127,8 +131,9 @@ class CallsWait(BaseOperator):
 
     def _check_wait_arguments(self) -> None:
         for name, action in {"on_kill": self.kill_action, "on_timeout": self.timeout_action}.items():
-            if action not in get_args(Action):
-                raise ConfigurationError(f'{name} must be "none", "pause" or "cancel". Nothing was sent.')
+            if action not in self._actions:
+                *some, last = (f'"{each}"' for each in self._actions)
+                raise ConfigurationError(f"{name} must be {', '.join(some)} or {last}. Nothing was sent.")
         _ = self._rules
 
     # -- the end of a look ---------------------------------------------------------------------------------------------
@@ -187,7 +192,7 @@ class CallsWait(BaseOperator):
 
     def _timed_out(self, message: str, context: Context, *, is_resumed: bool = False) -> BaseException:
         """Treat the calls as the author asked for, and return the error."""
-        if is_resumed and self.timeout_action != "none":
+        if is_resumed and self.timeout_action != NOTHING:
             try:
                 self._settings = self.hook.settings
             except Exception as error:  # the time is over all the same
@@ -207,23 +212,15 @@ class CallsWait(BaseOperator):
             self._is_timed_out = True
             self._treat_calls(self.timeout_action, within=_PATIENCE)
 
-    def _treat_calls(self, action: Action, *, within: float) -> None:
+    def _treat_calls(self, action: str, *, within: float) -> None:
         """Carry an action out on the calls that it was not carried out on yet; also in a signal handler."""
         calls: dict[str, str] = {}
-        if action != "none" and self._settings is not None:
+        if action != NOTHING and self._settings is not None:
             calls = {each: state for each, state in self._calls().items() if each not in self._treated}
         if self._settings is None or not calls:
             return
         self._treated.update(calls)
-        stopped = stop_calls(
-            self._settings,
-            batch_ids=None if self._waits_for_campaign else list(calls),
-            campaign_id=next(iter(calls)) if self._waits_for_campaign else None,
-            known=calls,
-            action=action,
-            within=within,
-            tell=self.log.warning,
-        )
+        stopped = self._stop_calls(self._settings, calls, action, within=within)
         self._done_to_calls = f"{self._done_to_calls} {stopped.sentence}".strip()
 
     # -- the kill ------------------------------------------------------------------------------------------------------
@@ -284,6 +281,46 @@ class CallsWait(BaseOperator):
             raise
         finally:
             self._is_resting = False
+
+    # -- the wait of an operator ---------------------------------------------------------------------------------------
+
+    def _wait_until_done(
+        self,
+        watch: Watch[Any],
+        context: Context,
+        *,
+        poll_interval: float,
+        make_trigger: Callable[..., BaseTrigger],
+        kept: tuple[str, Sequence[str]],
+    ) -> None:
+        """
+        Wait until the calls are done; in deferrable mode look once and leave the rest to the triggerer.
+
+        :param watch: looks at the calls
+        :param context: the task's context
+        :param poll_interval: seconds between looks
+        :param make_trigger: makes the trigger that waits in this task's place, of the arguments that all triggers have
+        :param kept: name and value of the XCom with the ids: where the trigger never answers, nothing else brings them
+            back
+        :raises WaitError: when the calls ended in another way than completed
+        """
+        from airflow_provider_graine.watching.watch import decide
+
+        deadline = self._deadline(context, start=clock.wall())
+        wait = Wait(rules=self._rules, poll_interval=poll_interval, deadline=deadline)
+        while not self._is_done(decision := decide(watch, self.hook, wait), context):
+            if self.deferrable:
+                context["ti"].xcom_push(key=kept[0], value=list(kept[1]))
+                trigger = make_trigger(
+                    poll_interval=poll_interval,
+                    deadline=deadline,
+                    on_kill=self.kill_action,
+                    **self._rules.as_kwargs(),
+                )
+                self._hand_over(trigger, poll_interval=poll_interval, deadline=deadline)
+            left = math.inf if deadline is None else deadline - clock.wall()
+            spread = jittered(decision.pause, random.random())  # noqa: S311
+            self._rest(decision.pause if decision.pause >= left else min(spread, left))
 
     # -- deferral ------------------------------------------------------------------------------------------------------
 

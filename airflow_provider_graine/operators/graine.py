@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.definitions.xcom_arg import XComArg
 
-from airflow_provider_graine.exceptions import (
-    ConfigurationError,
-    NotFoundError,
-    RequestRejectedError,
-    UnclearOutcomeError,
-)
+from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError, UnclearOutcomeError
+from airflow_provider_graine.operators.change_state import ChangesState
+from airflow_provider_graine.operators.given_list import FromContacts
 from airflow_provider_graine.operators.graine_upload import GraineUploadOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_graine.contacts.contact_list import ContactList
     from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.uploads.identity import RunIdentity
 
@@ -240,47 +234,7 @@ class GraineDeleteCampaignOperator(_GraineOperator):
         self.log.info("Deleted campaign %s", self.campaign_id)
 
 
-class _ChangeStateOperator(_GraineOperator):
-    """
-    Bring a campaign or a batch into a state, once.
-
-    The state is read first, so that a retry after an unclear answer does nothing a second time: resuming what runs
-    already would publish its pending contacts again.
-    """
-
-    verb: ClassVar[str]
-    target: ClassVar[frozenset[str]]
-
-    @property
-    @abstractmethod
-    def _what(self) -> str:
-        """Name the object in messages."""
-
-    @abstractmethod
-    def _status(self) -> str | None:
-        """Read its state."""
-
-    @abstractmethod
-    def _change(self) -> None:
-        """Ask the service to change it."""
-
-    def _bring_about(self) -> None:
-        before = self._status()
-        if before in self.target:
-            self.log.info("%s is %s already; nothing was sent", self._what, before)
-            return
-        try:
-            self._change()
-        except (UnclearOutcomeError, RequestRejectedError) as error:
-            after = self._status()
-            if after not in self.target:
-                raise
-            self.log.warning("%s But %s is %s now, as asked for", error, self._what, after)
-            return
-        self.log.info("%s was %s; asked the service to %s it", self._what, before, self.verb)
-
-
-class _CampaignStateOperator(_ChangeStateOperator):
+class _CampaignStateOperator(ChangesState, _GraineOperator):
     template_fields: Sequence[str] = ("campaign_id", "graine_conn_id")
 
     def __init__(self, *, campaign_id: str, **kwargs: Any) -> None:
@@ -350,7 +304,7 @@ class GraineCancelCampaignOperator(_CampaignStateOperator):
     target = frozenset({"cancelled"})
 
 
-class _BatchStateOperator(_ChangeStateOperator):
+class _BatchStateOperator(ChangesState, _GraineOperator):
     template_fields: Sequence[str] = ("batch_id", "graine_conn_id")
 
     def __init__(self, *, batch_id: str, **kwargs: Any) -> None:
@@ -456,7 +410,7 @@ class GraineDispatchBatchOperator(_GraineOperator):
         return dispatched
 
 
-class GraineCreateBatchOperator(GraineUploadOperator):
+class GraineCreateBatchOperator(FromContacts, GraineUploadOperator):
     """
     Have a short list of people called that stands in the DAG or comes from another task.
 
@@ -467,13 +421,3 @@ class GraineCreateBatchOperator(GraineUploadOperator):
         own form with ``call_variables``. Not templated, since rendered fields are stored and shown; may be the output
         of a task, which is then stored as XCom: for real lists use a query or a file
     """
-
-    def __init__(self, *, contacts: Iterable[Mapping[str, Any]] | XComArg, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.contacts = contacts
-        XComArg.apply_upstream_relationship(self, contacts)
-
-    def load(self, contacts: ContactList, context: Context) -> None:
-        """Take the contacts as they are, or from the task they come from."""
-        rows = self.contacts.resolve(context) if isinstance(self.contacts, XComArg) else self.contacts
-        contacts.add_rows(rows, origin="contacts")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_graine.operators.graine_upload import GraineUploadOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_provider_graine.contacts.contact_list import ContactList
+from airflow_provider_graine.transfers.lists import FromObjectStorage
 
 
-class ObjectStorageToGraineOperator(GraineUploadOperator):
+class ObjectStorageToGraineOperator(FromObjectStorage, GraineUploadOperator):
     """
     Have the people in one or more files called by Graine.
 
@@ -28,26 +23,4 @@ class ObjectStorageToGraineOperator(GraineUploadOperator):
     :param delimiter: what separates the columns of a CSV file; default a comma
     """
 
-    template_fields: Sequence[str] = (*GraineUploadOperator.template_fields, "path", "path_conn_id")
-
-    def __init__(
-        self,
-        *,
-        path: str | Sequence[str],
-        path_conn_id: str | None = None,
-        file_format: Literal["csv", "jsonl", "parquet"] | None = None,
-        delimiter: str = ",",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.path = path
-        self.path_conn_id = path_conn_id
-        self.file_format = file_format
-        self.delimiter = delimiter
-
-    def load(self, contacts: ContactList, context: Context) -> None:
-        """Read the files into the list, one after the other."""
-        from airflow_provider_graine.sources.files import local_files
-
-        for group in local_files(self.path, conn_id=self.path_conn_id):
-            contacts.add_files(group, format=self.file_format, delimiter=self.delimiter)
+    template_fields: Sequence[str] = (*GraineUploadOperator.template_fields, *FromObjectStorage.own_template_fields)

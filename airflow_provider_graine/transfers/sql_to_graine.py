@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_graine.operators.graine_upload import GraineUploadOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_provider_graine.contacts.contact_list import ContactList
+from airflow_provider_graine.transfers.lists import FromSql
 
 
-class SqlToGraineOperator(GraineUploadOperator):
+class SqlToGraineOperator(FromSql, GraineUploadOperator):
     """
     Have the people that a query returns called by Graine.
 
@@ -28,28 +23,4 @@ class SqlToGraineOperator(GraineUploadOperator):
     :param parameters: parameters of the query, in the style of the database's driver (templated)
     """
 
-    template_fields: Sequence[str] = (*GraineUploadOperator.template_fields, "sql", "sql_conn_id", "parameters")
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
-
-    def __init__(self, *, sql: str, sql_conn_id: str, parameters: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
-
-    def load(self, contacts: ContactList, context: Context) -> None:
-        """Stream the query's rows into the list."""
-        from airflow_provider_graine.sources.database import query
-        from airflow_provider_graine.sources.postgres import copyable
-
-        with copyable(self.sql, conn_id=self.sql_conn_id, parameters=self.parameters) as table:
-            if table is not None and contacts.add_copied(table.kinds, table.copy, origin="query"):
-                return
-        with query(self.sql, conn_id=self.sql_conn_id, parameters=self.parameters) as (columns, rows):
-            contacts.add_tuples(columns, rows, origin="query")
-
-    @property
-    def suppression_conn_id(self) -> str | None:
-        """Connection of the queries in ``suppress``."""
-        return self.suppress_conn_id or self.sql_conn_id
+    template_fields: Sequence[str] = (*GraineUploadOperator.template_fields, *FromSql.own_template_fields)

@@ -275,7 +275,7 @@ def test_killed_in_the_middle_of_a_look(
             waiting.operator.on_kill()
         return decide(*arguments)
 
-    monkeypatch.setattr("airflow_provider_graine.watching.graine_watch.decide", look_and_be_killed)
+    monkeypatch.setattr("airflow_provider_graine.watching.watch.decide", look_and_be_killed)
     with pytest.raises(TaskKilledError):
         waiting.run(on_kill=action, on_timeout="cancel", **({} if waiting.is_operator else leniency))
     assert waiting.stops == waiting.stop(action)
@@ -289,7 +289,7 @@ def test_killed_while_the_calls_are_stopped_because_the_time_is_over(
         waiting.operator.on_kill()
         return stop_calls(*arguments, **options)
 
-    monkeypatch.setattr("airflow_provider_graine.operators.calls_wait.stop_calls", stop_and_be_killed)
+    monkeypatch.setattr("airflow_provider_graine.operators.graine_wait.stop_calls", stop_and_be_killed)
     with pytest.raises(timeouts(waiting)):
         waiting.run(limit=1000, on_timeout="pause", on_kill="cancel")
     assert waiting.stops == waiting.stop("pause")

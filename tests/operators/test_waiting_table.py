@@ -54,7 +54,8 @@ def _cells(line: str) -> list[str]:
 
 
 def _table() -> tuple[list[str], dict[str, dict[str, str]]]:
-    lines = PAGE.read_text(encoding="utf-8").partition("## What happens when")[2].splitlines()
+    chapter = PAGE.read_text(encoding="utf-8").partition("## What happens when")[2].partition("\n## ")[0]
+    lines = chapter.splitlines()
     head, _, *rows = [line for line in lines if line.startswith("|")]
     columns = _cells(head)[1:]
     return columns, {name: dict(zip(columns, cells, strict=True)) for name, *cells in map(_cells, rows)}
@@ -150,7 +151,7 @@ def _told_to_stop(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> Any:
             waiting.operator.on_kill()
             return decide(*arguments)
 
-        monkeypatch.setattr("airflow_provider_graine.watching.graine_watch.decide", killed_meanwhile)
+        monkeypatch.setattr("airflow_provider_graine.watching.watch.decide", killed_meanwhile)
     else:
         waiting.clock.after(1000, lambda: waiting.operator.on_kill())
     return waiting.run(on_kill="pause", on_timeout="cancel")

@@ -20,7 +20,9 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_graine import __version__
 from airflow_provider_graine.get_provider_info import get_provider_info
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger, GraineCampaignTrigger
-from airflow_provider_graine.triggers.pause import PauseTrigger
+from airflow_provider_graine.triggers.kataven import KatavenCampaignTrigger
+from airflow_provider_graine.triggers.kataven_start import KatavenStartTrigger
+from airflow_provider_graine.triggers.pause import KatavenPauseTrigger, PauseTrigger
 
 GOLDEN = Path(__file__).with_name("serialised.json")
 WRITTEN: dict[str, dict[str, dict[str, Any]]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -70,6 +72,40 @@ def written_now() -> dict[str, Any]:
         "ended batches with everything": watch(
             campaign_id="cmp_1", graine_conn_id="graine_eu", poll_interval=10, statuses=("completed",)
         ),
+        "kataven campaigns": KatavenCampaignTrigger(["c1", "c2"]),
+        "kataven campaigns with everything": KatavenCampaignTrigger(
+            ["c1"],
+            "kataven_eu",
+            poll_interval=10.0,
+            deadline=1778490000.5,
+            on_kill="stop",
+            min_completed_share=0.8,
+            max_failed_share=0.1,
+            stalled_after=None,
+        ),
+        "kataven pause": KatavenPauseTrigger(1778490000.5),
+        "kataven pause with everything": KatavenPauseTrigger(
+            1778490000.5, kept={"looks": 2}, campaign_ids=["c1"], kataven_conn_id="kataven_eu", on_kill="stop"
+        ),
+        "kataven start": KatavenStartTrigger(["c1"]),
+        "kataven start with everything": KatavenStartTrigger(
+            ["c1", "c2"],
+            "kataven_eu",
+            verb="resume",
+            until_ended=True,
+            one_at_a_time=True,
+            hours={"timezone": "UTC", "week": [[[32400, 61200]], [], [], [], [], [], []]},
+            start_timeout=None,
+            start_interval=120.0,
+            poll_interval=30.0,
+            deadline=1778490000.5,
+            kept={
+                "due": 1778490000.5,
+                "standing": {"statuses": {"c1": "paused"}, "held": ["c1"], "accepted": ["c1"]},
+                "attempts": {},
+            },
+            on_kill="stop",
+        ),
         "pause": PauseTrigger(1778490000.5),
         "pause with everything": PauseTrigger(
             1778490000.5, kept={"looks": 2}, batch_ids=["btc_1"], graine_conn_id="graine_eu", on_kill="cancel"
@@ -96,9 +132,9 @@ def test_the_current_version_writes_what_is_noted_for_it() -> None:
 
 
 def test_what_is_noted_names_every_trigger_and_every_argument() -> None:
-    [triggers] = get_provider_info()["triggers"]
     ours = {
         f"{name}.{each.__name__}"
+        for triggers in get_provider_info()["triggers"]
         for name in triggers["python-modules"]
         for each in vars(import_module(name)).values()
         if inspect.isclass(each) and issubclass(each, BaseTrigger) and not inspect.isabstract(each)

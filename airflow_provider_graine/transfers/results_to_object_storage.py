@@ -1,0 +1,184 @@
+"""What transfers share that land results in object storage, whatever the service."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_graine.exceptions import ConfigurationError, TaskKilledError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from airflow_provider_graine.results.files import ResultFiles, ResultSource, Share
+    from airflow_provider_graine.results.landing import LandedFile
+
+
+class _Killed(BaseException):
+    """The task was killed. No ``except Exception`` on the way may take it for an error of the store."""
+
+
+class ResultsToObjectStorageOperator(BaseOperator):
+    """
+    Land results in object storage; a file appears whole or not at all.
+
+    :param path: folder for the files, or with ``merge`` the file itself (templated)
+    :param path_conn_id: connection of the store (templated)
+    :param format: what is landed; default: as the service gives it
+    :param column_types: with ``format="parquet"``, column to DuckDB type
+    :param merge: land one file of all
+    :param if_exists: what to do about a file that is there
+    :param if_incomplete: what to do about results that look incomplete
+    :param compress: ``"gzip"`` or ``None``
+    """
+
+    ui_color = "#f2e8d5"
+
+    #: What results are of.
+    noun: ClassVar[str]
+    nouns: ClassVar[str]
+
+    _is_at_work = False
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        path_conn_id: str | None = None,
+        format: Literal["csv", "jsonl", "parquet"] | None = None,
+        column_types: Mapping[str, str] | None = None,
+        merge: bool = False,
+        if_exists: Literal["fail", "replace", "skip"] = "fail",
+        if_incomplete: Literal["fail", "warn"] = "fail",
+        compress: Literal["gzip"] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.path_conn_id = path_conn_id
+        self.format = format
+        self.column_types = column_types
+        self.merge = merge
+        self.if_exists = if_exists
+        self.if_incomplete = if_incomplete
+        self.compress = compress
+
+    @abstractmethod
+    def _given_ids(self) -> list[str]:
+        """Return the ids of what is landed."""
+
+    @property
+    @abstractmethod
+    def _given_format(self) -> Literal["csv", "jsonl"]:
+        """What the source gives."""
+
+    @abstractmethod
+    def _choices(self) -> dict[str, tuple[str | None, ...]]:
+        """Return what the arguments can be, by name."""
+
+    @abstractmethod
+    def _source(self) -> ResultSource:
+        """Return what reads the results."""
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Land one file after the other, or one of all."""
+        self._is_at_work = True
+        try:
+            return self._landed()
+        except _Killed:
+            raise TaskKilledError(
+                "The task was stopped from outside before all results were landed. Files that were landed before are "
+                "whole, and no partial file was left. A retry begins anew."
+            ) from None
+        finally:
+            self._is_at_work = False
+
+    def on_kill(self) -> None:
+        """
+        Throw away what is only half written; Airflow calls this on SIGTERM, in a signal handler.
+
+        It is also called after ``execution_timeout``; then that has been done.
+        """
+        if self._is_at_work:
+            self._is_at_work = False  # another signal must not break that off
+            raise _Killed
+
+    def _landed(self) -> list[dict[str, Any]]:
+        from airflow.sdk import ObjectStoragePath
+
+        self._ensure_arguments()
+        path = ObjectStoragePath(self.path, conn_id=self.path_conn_id)
+        ids = self._ids()
+        if not ids:
+            self.log.info("There are no %s, so there is no file", self.nouns)
+            return []
+        if self.merge:
+            return [self._merged(ids, path)]
+        return [self._single(each, path) for each in ids]
+
+    def _ensure_arguments(self) -> None:
+        choices = {
+            **self._choices(),
+            "compress": (None,) if self.format == "parquet" else (None, "gzip"),
+            "if_incomplete": ("fail", "warn"),
+        }
+        for name, possible in choices.items():
+            if getattr(self, name) not in possible:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)!r}; here it can be {' or '.join(map(repr, possible))}. Nothing "
+                    "was downloaded."
+                )
+        if self.column_types:
+            from airflow_provider_graine.results.tables import ensure_types
+
+            if self.format != "parquet":
+                raise ConfigurationError('column_types are for format="parquet". Nothing was downloaded.')
+            ensure_types(self.column_types)
+
+    def _ids(self) -> list[str]:
+        ids = self._given_ids()
+        if any("/" in each or each.startswith(".") for each in ids):
+            raise ConfigurationError(f"A {self.noun} id cannot be a file name. Nothing was downloaded.")
+        return list(dict.fromkeys(ids))
+
+    @cached_property
+    def _files(self) -> ResultFiles:
+        from airflow_provider_graine.results.files import ResultFiles
+
+        return ResultFiles(
+            source=self._source(),
+            given=self._given_format,
+            format=self.format or self._given_format,
+            column_types=self.column_types,
+            compress=self.compress,
+            if_exists=self.if_exists,
+        )
+
+    def _single(self, id: str, folder: ObjectStoragePath) -> dict[str, Any]:
+        suffix = ".gz" if self.compress else ""
+        file, (share,) = self._files.land([id], folder / f"{id}.{self._files.format}{suffix}")
+        self._tell(file, share.rows, f"{self.noun} {id}")
+        return {**self._share(share), **self._entry(file)}
+
+    def _merged(self, ids: list[str], target: ObjectStoragePath) -> dict[str, Any]:
+        file, shares = self._files.land(ids, target)
+        rows = None if file.skipped else sum(share.rows or 0 for share in shares)
+        self._tell(file, rows, f"{len(ids)} {self.nouns}")
+        return {**self._entry(file), "rows": rows, self.nouns: [self._share(share) for share in shares]}
+
+    def _tell(self, file: LandedFile, rows: int | None, what: str) -> None:
+        if file.skipped:
+            self.log.info("%s is there already and was left alone", file.uri)
+        else:
+            self.log.info("Landed %s: %s (%s rows, %d bytes)", what, file.uri, rows, file.bytes)
+
+    def _share(self, share: Share) -> dict[str, Any]:
+        return {f"{self.noun}_id": share.id, "rows": share.rows, "contacts": share.contacts}
+
+    @staticmethod
+    def _entry(file: LandedFile) -> dict[str, Any]:
+        return {"uri": file.uri, "bytes": file.bytes, "sha256": file.sha256}
