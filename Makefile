@@ -3,12 +3,14 @@
 #
 # To use another interpreter:          make test PYTHON=python3.12
 # To hand something on to pytest:      make test ARGS="-k screening -x"
+# To run the demo on another service:   make demo SERVICE=kataven
 
 PYTHON ?= python3
 VENV ?= .venv
 OLDEST := $(VENV)-3.1
 ARGS ?=
 NAME ?= waiting
+SERVICE ?= graine
 
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --no-input --quiet --quiet
@@ -26,7 +28,7 @@ help: ## Show this
 
 demo: $(VENV)/.demo-ready ## Run the main job on embedded parts: people in, calls made, results landed; phones nobody
 	$(SAY) "Demo: people from a warehouse are called (by a local stand-in) and the results land as files"
-	@$(BIN)/python -m demo $(ARGS)
+	@$(BIN)/python -m demo --service $(SERVICE) $(ARGS)
 
 test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
 	$(SAY) "Tests (those marked real, e2e and crash have their own targets: make test-real, make e2e, make crash)"

@@ -1,4 +1,4 @@
-"""Result files of batches: straight into the store, or by way of the worker's disk where one is made of many."""
+"""Result files: straight into the store, or by way of the worker's disk where one is made of many."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Results:
     """
-    The results of a batch, to be read once.
+    The results of a batch or campaign, to be read once.
 
-    :param contacts: number of contacts on the batch, where it is known
+    :param contacts: number of contacts on it, where it is known, once all blocks have been read
     :param rows: the number of records, once all blocks have been read
     :param blocks: the content; raises at its end unless it came whole
     """
 
-    contacts: int | None
+    contacts: Callable[[], int | None]
     rows: Callable[[], int]
     blocks: Iterator[bytes]
 
@@ -39,11 +39,11 @@ class Results:
 class ResultSource(Protocol):
     """Where results come from."""
 
-    def take(self, batch_id: str, use: Callable[[Results], T]) -> T:
+    def take(self, id: str, use: Callable[[Results], T]) -> T:
         """
-        Hand the results of a batch to somebody, from their start again until they came whole.
+        Hand the results of a batch or campaign to somebody, from their start again until they came whole.
 
-        :param batch_id: the batch
+        :param id: which one
         :param use: reads all blocks, and keeps nothing of what it read before it was called again
         :return: what ``use`` returned
         """
@@ -52,14 +52,14 @@ class ResultSource(Protocol):
 @dataclass(frozen=True)
 class Share:
     """
-    What a batch has in a file.
+    What a batch or campaign has in a file.
 
-    :param batch_id: the batch
+    :param id: which one
     :param rows: its records; ``None`` for a file that was left alone
-    :param contacts: number of contacts on the batch, where it is known
+    :param contacts: number of contacts on it, where it is known
     """
 
-    batch_id: str
+    id: str
     rows: int | None = None
     contacts: int | None = None
 
@@ -71,7 +71,7 @@ class ResultFiles:
 
     :param source: where the results come from
     :param given: what the source gives
-    :param format: what is landed: the same, or ``"parquet"``
+    :param format: what is landed: the same, or what a table is made of: ``"parquet"``, or ``"csv"`` of JSON lines
     :param column_types: Parquet: column to DuckDB type, for those that are not to be text
     :param compress: ``"gzip"`` or ``None``
     :param if_exists: what to do about a file that is there
@@ -84,47 +84,45 @@ class ResultFiles:
     compress: Compression | None = None
     if_exists: IfExists = "fail"
 
-    def land(self, batch_ids: Sequence[str], target: StoragePath) -> tuple[LandedFile, list[Share]]:
+    def land(self, ids: Sequence[str], target: StoragePath) -> tuple[LandedFile, list[Share]]:
         """
-        Land the results of batches as one file, which appears whole or not at all.
+        Land the results of batches or campaigns as one file, which appears whole or not at all.
 
-        :param batch_ids: the batches, in the order of the rows
+        :param ids: which ones, in the order of the rows
         :param target: the file
-        :return: what was landed, and what each batch has in it
+        :return: what was landed, and what each has in it
         :raises LandingError: when a file is in the way, or the store failed
         """
         if existing := ensure_may_write(target, if_exists=self.if_exists):
-            return existing, [Share(batch_id) for batch_id in batch_ids]
-        if self.format == self.given and len(batch_ids) == 1:
-            file, share = self._straight(batch_ids[0], target)
+            return existing, [Share(each) for each in ids]
+        if self.format == self.given and len(ids) == 1:
+            file, share = self._straight(ids[0], target)
             return file, [share]
         with TemporaryDirectory(prefix="graine-results-") as directory:
-            return self._by_way_of(Path(directory), batch_ids, target)
+            return self._by_way_of(Path(directory), ids, target)
 
-    def _straight(self, batch_id: str, target: StoragePath) -> tuple[LandedFile, Share]:
+    def _straight(self, id: str, target: StoragePath) -> tuple[LandedFile, Share]:
         def write(results: Results) -> tuple[LandedFile, Share]:
             file = land(target, results.blocks, if_exists=self.if_exists, compress=self.compress)
-            return file, Share(batch_id) if file.skipped else Share(batch_id, results.rows(), results.contacts)
+            return file, Share(id) if file.skipped else Share(id, results.rows(), results.contacts())
 
-        return self.source.take(batch_id, write)
+        return self.source.take(id, write)
 
-    def _by_way_of(
-        self, directory: Path, batch_ids: Sequence[str], target: StoragePath
-    ) -> tuple[LandedFile, list[Share]]:
-        paths = [directory / f"{number}.{self.given}" for number, _ in enumerate(batch_ids)]
-        shares = [self._spool(batch_id, path) for batch_id, path in zip(batch_ids, paths, strict=True)]
+    def _by_way_of(self, directory: Path, ids: Sequence[str], target: StoragePath) -> tuple[LandedFile, list[Share]]:
+        paths = [directory / f"{number}.{self.given}" for number, _ in enumerate(ids)]
+        shares = [self._spool(each, path) for each, path in zip(ids, paths, strict=True)]
         one = self._one_of(paths, directory / f"all.{self.format}", rows=sum(share.rows or 0 for share in shares))
         return land(target, one, if_exists=self.if_exists, compress=self.compress), shares
 
-    def _spool(self, batch_id: str, path: Path) -> Share:
+    def _spool(self, id: str, path: Path) -> Share:
         def write(results: Results) -> Share:
             spool(path, results.blocks)
-            return Share(batch_id, results.rows(), results.contacts)
+            return Share(id, results.rows(), results.contacts())
 
-        return self.source.take(batch_id, write)
+        return self.source.take(id, write)
 
     def _one_of(self, paths: Sequence[Path], scratch: Path, *, rows: int) -> Iterator[bytes]:
-        if self.format != "parquet":
+        if self.format == self.given:
             joined = joined_csv(paths) if self.given == "csv" else joined_lines(paths)
             if joined is not None:
                 return joined

@@ -1,4 +1,4 @@
-"""Files on the worker's own disk, between the service and the store."""
+"""What lies between the service and the store: blocks of bytes, and files on the worker's own disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK: Final = 2**20  # bytes
+_LEAST_BLOCK: Final = 256 * 1024
 
 
 def spool(path: Path, blocks: Iterable[bytes]) -> None:
@@ -33,3 +34,18 @@ def blocks_of(path: Path, *, start: int = 0) -> Iterator[bytes]:
         file.seek(start)
         while block := file.read(_BLOCK):
             yield block
+
+
+def in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join what comes in small pieces to blocks that are worth handing on."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _LEAST_BLOCK:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    if waiting:
+        yield b"".join(waiting)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_graine.sandbox import Sandbox
+from airflow_provider_graine.sandbox.kataven.settings import KatavenSettings
 from tests.crash import runner
 from tests.crash.run import PEOPLE, Airflow, Run
 from tests.crash.wire import Wire
@@ -39,7 +40,11 @@ _PRELOADED = [
     "airflow_provider_graine.services.graine.requests",
     "airflow_provider_graine.services.graine.sent",
     "airflow_provider_graine.sources.files",
+    "airflow_provider_graine.hooks.kataven",
+    "airflow_provider_graine.hooks.kataven_campaigns",
+    "airflow_provider_graine.services.kataven.requests",
     "airflow_provider_graine.transfers.object_storage_to_graine",
+    "airflow_provider_graine.transfers.object_storage_to_kataven",
     "airflow_provider_graine.uploads.protocol",
     "boto3",
     "duckdb",
@@ -89,7 +94,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Ai
 @pytest.fixture(scope="session")
 def service_and_wire() -> Iterator[tuple[Sandbox, Wire]]:
     # Its time runs: listings can be late by seconds.
-    with Sandbox(speed=1) as sandbox, Wire(int(sandbox.root_url.rpartition(":")[2])) as wire:
+    kataven = KatavenSettings(rate_limits=False, concurrent_max=50)
+    with Sandbox(speed=1, kataven=kataven) as sandbox, Wire(int(sandbox.root_url.rpartition(":")[2])) as wire:
         yield sandbox, wire
 
 

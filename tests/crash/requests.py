@@ -41,3 +41,26 @@ def is_look(request: Request) -> bool:
 def is_change(request: Request) -> bool:
     """A pause or a cancel."""
     return request.method == "POST" and request.path.rpartition("/")[2] in ("pause", "cancel")
+
+
+# -- Kataven ----------------------------------------------------------------------------------------------------------
+
+
+def is_campaign_search(request: Request) -> bool:
+    return (request.method, request.path) == ("GET", "/v1/campaigns")
+
+
+def is_campaign_create(request: Request) -> bool:
+    return (request.method, request.path) == ("POST", "/v1/campaigns")
+
+
+def is_headcount(request: Request) -> bool:
+    return request.method == "GET" and request.path.startswith("/v1/campaigns/") and "/contacts" in request.path
+
+
+def is_start(request: Request) -> bool:
+    return request.method == "POST" and request.path.endswith("/start")
+
+
+def is_deletion(request: Request) -> bool:
+    return request.method == "DELETE"

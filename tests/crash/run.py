@@ -134,7 +134,7 @@ class Run:
             args=(
                 workload,
                 f"http://127.0.0.1:{self.airflow.wire.port}{runner.PREFIX}/",
-                {"AIRFLOW_CONN_GRAINE_DEFAULT": connection(self.sandbox, self.service)},
+                connections(self.sandbox, self.service),
             ),
         )
         process.start()
@@ -152,7 +152,7 @@ class Run:
 
     def fire(self) -> None:
         """Let the triggerer run the trigger that the task waits for."""
-        self.airflow.core.connect(connection(self.sandbox, self.service))
+        self.airflow.core.connect(connections(self.sandbox, self.service))
         self.events.append(self.airflow.core.fire(self.dag_id, self.run_id))
 
     def kill_task(self) -> None:
@@ -174,7 +174,7 @@ class Run:
         :param state: what a user makes of the task before; ``None``: nobody touches it, the trigger is only moved
         :param seen: tells when it has been at work for long enough
         """
-        self.airflow.core.connect(connection(self.sandbox, self.service))
+        self.airflow.core.connect(connections(self.sandbox, self.service))
         self.airflow.core.begin_trigger(self.dag_id, self.run_id)
         while not seen():
             time.sleep(0.02)
@@ -195,11 +195,14 @@ class Run:
         self.airflow.core.clear(self.dag_id, self.run_id)
 
 
-def connection(sandbox: Sandbox, wire: Wire) -> str:
-    """The Airflow connection to a sandbox, by way of a wire."""
-    known = json.loads(sandbox.connection_json())
-    known["host"] = f"http://127.0.0.1:{wire.port}/api/v1"
-    return json.dumps(known)
+def connections(sandbox: Sandbox, wire: Wire) -> dict[str, str]:
+    """The Airflow connections to a sandbox, by way of a wire, as environment variables."""
+    graine = json.loads(sandbox.connection_json())
+    graine["host"] = f"http://127.0.0.1:{wire.port}/api/v1"
+    kataven = json.loads(sandbox.kataven.connection_json())
+    kataven["host"] = f"http://127.0.0.1:{wire.port}/v1"
+    kataven["extra"] = {"requests_per_minute": 10_000, "requests_per_hour": 100_000}
+    return {"AIRFLOW_CONN_GRAINE_DEFAULT": json.dumps(graine), "AIRFLOW_CONN_KATAVEN_DEFAULT": json.dumps(kataven)}
 
 
 def assert_everybody_is_on_one_batch(run: Run) -> None:
@@ -207,3 +210,12 @@ def assert_everybody_is_on_one_batch(run: Run) -> None:
     assert run.sandbox.dialled == dict.fromkeys(PEOPLE, 1), run.log()
     assert sorted(run.xcom("return_value")) == sorted(run.sandbox.batches)
     assert run.xcom("summary") == {"read": 10, "accepted": 10, "rejected": {}, "batches": len(run.sandbox.batches)}
+
+
+def assert_everybody_is_on_one_campaign(run: Run) -> None:
+    """The same at the service whose campaigns are drafts first: what is not returned is a draft, and calls nobody."""
+    account = run.sandbox.kataven
+    assert account.dialled == dict.fromkeys(PEOPLE, 1), run.log()
+    started = [each for each, campaign in account.campaigns.items() if campaign["status"] != "draft"]
+    assert sorted(run.xcom("return_value")) == sorted(started)
+    assert run.xcom("summary") == {"read": 10, "accepted": 10, "rejected": {}, "batches": len(started)}

@@ -165,9 +165,9 @@ class Core:
             Trigger.submit_event(trigger_id, event, session=session)
         return event.payload
 
-    def connect(self, connection: str) -> None:
-        """Know the connection to the calling service, as JSON."""
-        os.environ["AIRFLOW_CONN_GRAINE_DEFAULT"] = connection
+    def connect(self, connections: dict[str, str]) -> None:
+        """Know the connections to the calling services, as environment variables."""
+        os.environ.update(connections)
 
     def set_state(self, dag_id: str, run_id: str, state: str) -> None:
         """Do what a user does who marks the task."""

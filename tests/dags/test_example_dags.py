@@ -30,6 +30,8 @@ DAG_IDS = [
     "example_graine_partitions",
     "example_graine_sql",
     "example_graine_watch",
+    "example_kataven_hours",
+    "example_kataven_sql",
 ]
 
 

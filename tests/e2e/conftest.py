@@ -1,4 +1,4 @@
-"""The three example DAGs, run side by side on a real Airflow against one sandbox."""
+"""The example DAGs, run side by side on a real Airflow against one sandbox."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.conftest import EXAMPLE_DAGS
 from tests.e2e.standalone import DagRun, Standalone
 
 SQL, FILES, BATCH = "example_graine_sql", "example_graine_files", "example_graine_batch"
+KATAVEN = "example_kataven_sql"
 TOKEN = "gat_nobody_may_see_me_3f9c"
 _LIST_OF_BATCH_DAG = ("+919876543210", "+919876543211")
 #: Who is called by the DAG of partitions, each at the first attempt.
@@ -26,7 +27,7 @@ PARTITIONED = tuple(f"+9176543{number:05d}" for number in range(80))
 
 @dataclass
 class Scene:
-    """Three finished DAG runs, and all that is left of them."""
+    """Finished DAG runs, and all that is left of them."""
 
     airflow: Standalone
     sandbox: Sandbox
@@ -70,7 +71,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     }
     with sandbox:
-        environment["AIRFLOW_CONN_GRAINE_DEFAULT"] = patient_connection(sandbox)
+        environment["AIRFLOW_CONN_GRAINE_DEFAULT"] = patient_connection(sandbox.connection_json())
+        environment["AIRFLOW_CONN_KATAVEN_DEFAULT"] = patient_connection(sandbox.kataven.connection_json())
         with Standalone(folder / "airflow", dags=EXAMPLE_DAGS, environment=environment) as airflow:
             sandbox.reset()  # the day begins once Airflow is there
             scene = Scene(airflow, sandbox, folder, read, people)
@@ -78,9 +80,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             yield scene
 
 
-def patient_connection(sandbox: Sandbox) -> str:
-    """Give the connection to a service that may take its time to answer, on a busy machine or because it is told to."""
-    return json.dumps({**json.loads(sandbox.connection_json()), "extra": {"timeout": 120}})
+def patient_connection(connection: str) -> str:
+    """Give a connection to a service that may take its time to answer, on a busy machine or because it is told to."""
+    return json.dumps({**json.loads(connection), "extra": {"timeout": 120}})
 
 
 def _write_people(folder: Path) -> list[dict[str, str]]:
@@ -98,7 +100,7 @@ def _write_people(folder: Path) -> list[dict[str, str]]:
 
 
 def _run(scene: Scene) -> None:
-    for dag_id in (SQL, FILES, BATCH):
+    for dag_id in (SQL, FILES, BATCH, KATAVEN):
         scene.results(dag_id).mkdir(parents=True)
     conf = {
         SQL: {"results": scene.results(SQL).as_uri()},
@@ -108,6 +110,7 @@ def _run(scene: Scene) -> None:
             "results": scene.results(FILES).as_uri(),
         },
         BATCH: {},
+        KATAVEN: {"results": scene.results(KATAVEN).as_uri()},
     }
     scene.runs = {dag_id: scene.airflow.trigger(dag_id, given) for dag_id, given in conf.items()}
 
@@ -120,4 +123,4 @@ def _run(scene: Scene) -> None:
         time.sleep(0.5)
         return all(run.has_ended() for run in scene.runs.values())
 
-    scene.airflow.wait_until(all_ended, "the three DAG runs have ended", timeout=240)
+    scene.airflow.wait_until(all_ended, "the DAG runs have ended", timeout=300)

@@ -1,13 +1,15 @@
 """
 Waits that are stopped, on a real Airflow, and what that does to the calls.
 
-Each wait has a task, a campaign and three people of its own. All wait side by side; then the users act, then the
-triggerer dies twice, and at last the calls are made. Time stands still in the sandbox until then.
+Each wait has a task, a campaign and three people of its own, or two campaigns of Kataven, of which one is called after
+the other. All wait side by side; then the users act, then the triggerer dies twice, and at last the calls are made.
+Time stands still in the sandbox until then.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import urllib.request
@@ -16,11 +18,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import pytest
 
+from airflow_provider_graine.hooks.kataven import KatavenHook
 from airflow_provider_graine.sandbox import ReceivedRequest, Sandbox
+from airflow_provider_graine.sandbox.kataven.account import KatavenAccount
 from tests.e2e.standalone import DagRun, Standalone
+from tests.kataven_service import AGENT, NUMBER
 
 pytestmark = pytest.mark.e2e
 
@@ -57,7 +63,7 @@ class Stop:
     One wait and what becomes of it.
 
     :param arguments: of the operator, where they are not the usual ones
-    :param waits: ``upload``, or a sensor for ``batches`` or a ``campaign``
+    :param waits: ``upload``, a sensor for ``batches`` or a ``campaign``, or the start of drafts, each in its ``turn``
     :param dag_id: its DAG
     :param act: what a user or the platform does; default: nothing
     :param at: when it is done
@@ -69,13 +75,13 @@ class Stop:
 
     arguments: Mapping[str, Any]
     _: KW_ONLY
-    waits: Literal["upload", "batches", "campaign"] = "upload"
+    waits: Literal["upload", "batches", "campaign", "turn"] = "upload"
     dag_id: str = "waits"
     act: Act | None = None
     at: Moment = "while waiting"
     ends: str = "failed"
     tries: int = 1
-    asked: Literal["pause", "cancel"] | None = None
+    asked: Literal["pause", "cancel", "stop"] | None = None
     says: str = ""
 
     @property
@@ -91,7 +97,7 @@ class Stop:
         return self.ends == "success" and self.act is not mark_success
 
 
-DONE = {"pause": "Paused", "cancel": "Cancelled"}
+DONE = {"pause": "Paused", "cancel": "Cancelled", "stop": "Stopped"}
 DEFERRED = {"deferrable": True}
 RESCHEDULED = {"mode": "reschedule", "poke_interval": 30}  # Airflow may fail what comes back sooner than it looks
 KILLED = "TaskKilledError: The task was stopped from outside"
@@ -162,6 +168,11 @@ STOPS = {
         asked="cancel",
         says="WaitError: Not everybody was called: .* is cancelled",
     ),
+    "turn_failed_none": Stop(DEFERRED, waits="turn", act=mark_failed),
+    "turn_failed_stop": Stop(DEFERRED | {"on_kill": "stop"}, waits="turn", act=mark_failed, asked="stop"),
+    "turn_cleared_pause": Stop(
+        DEFERRED | {"on_kill": "pause"}, waits="turn", act=clear, ends="success", tries=2, asked="pause"
+    ),
     # A user acts on a task that is not deferred. Between two looks, a rescheduled one is nowhere to be stopped.
     "failed_running_pause": Stop({"on_kill": "pause"}, act=mark_failed, asked="pause", says=KILLED),
     "failed_rescheduled_pause": Stop(RESCHEDULED | {"on_kill": "pause"}, waits="batches", act=mark_failed),
@@ -176,6 +187,7 @@ STOPS = {
     "outlived": Stop(DEFERRED | {"on_kill": "cancel", "on_timeout": "cancel", "wait_timeout": 900}, ends="success"),
     "outlived_batches": Stop(DEFERRED | {"on_kill": "pause"}, waits="batches", ends="success"),
     "outlived_campaign": Stop(DEFERRED | {"on_kill": "pause"}, waits="campaign", ends="success"),
+    "turn_outlived": Stop(DEFERRED | {"on_kill": "stop"}, waits="turn", ends="success"),
     "failed_after_restarts": Stop(
         DEFERRED | {"on_kill": "pause"}, act=mark_failed, at="after the restarts", asked="pause"
     ),
@@ -184,15 +196,22 @@ STOPS = {
 
 @dataclass
 class Wait:
-    """A wait in the scene: its task, and its campaign in the sandbox."""
+    """
+    A wait in the scene: its task, and its campaign in the sandbox.
+
+    :param next_campaign_id: the one whose turn comes after
+    """
 
     name: str
     stop: Stop
     airflow: Standalone
     sandbox: Sandbox
     campaign_id: str
+    next_campaign_id: str
     run: DagRun
     acted: bool = False
+    received_before: int | None = None
+    may_call: bool = False
 
     @property
     def batch_ids(self) -> list[str]:
@@ -206,28 +225,38 @@ class Wait:
         assert self.stop.act
         self.stop.act(self.run, self.name)
         self.acted = True
+        self.received_before = None
+
+    @property
+    def _ids(self) -> re.Pattern[str]:
+        return re.compile("|".join(filter(None, [self.campaign_id, self.next_campaign_id, *self.batch_ids])))
 
     def received(self) -> list[ReceivedRequest]:
         """Give what the provider has sent about this campaign and its batches."""
-        about = re.compile("|".join([self.campaign_id, *self.batch_ids]))
+        about = self._ids
+        requests = self.sandbox.kataven.requests if self.stop.waits == "turn" else self.sandbox.requests
         return [
             request
-            for request in self.sandbox.requests
+            for request in requests
             if request.headers["user-agent"].startswith("airflow-provider-graine")
             and (about.search(request.path) or about.search(request.body.decode()))
         ]
 
     def changes(self) -> list[tuple[str, int | None]]:
         """Give what the provider has asked for, creations included, and the statuses of the answers."""
-        ids = re.compile("|".join([self.campaign_id, *self.batch_ids]))
+        paths = re.compile(r"/kataven/api/v\d|/api/v1")
         return [
-            (ids.sub("…", f"{request.method} {request.path.removeprefix('/api/v1')}"), request.status)
+            (self._ids.sub("…", f"{request.method} {paths.sub('', request.path, count=1)}"), request.status)
             for request in self.received()
             if request.method != "GET"
         ]
 
     def expected(self) -> list[tuple[str, int | None]]:
         """Give what :meth:`changes` are to be."""
+        if self.stop.waits == "turn":
+            start = ("POST /campaigns/…/start", 200)
+            asked = [(f"POST /campaigns/…/{self.stop.asked}", 200)] if self.stop.asked else []
+            return [start, *asked, start] if self.stop.lasts and self.may_call else [start, *asked]
         upload: list[tuple[str, int | None]] = [("POST /batches/", 200)] if self.stop.waits == "upload" else []
         what = "campaigns" if self.stop.waits == "campaign" else "batches"
         return [*upload, (f"POST /{what}/…/{self.stop.asked}", 200)] if self.stop.asked else upload
@@ -244,12 +273,19 @@ class Wait:
 
     def is_waiting(self, *, attempt: int = 1) -> bool:
         """Whether it waits in earnest: a deferred one in the triggerer, a running one after two looks."""
+        if self.stop.waits == "turn":
+            return self._is_looked_at()
         if self.stop.mode == "deferred":
             folder = self.airflow.home / f"logs/dag_id={self.run.dag_id}/run_id={self.run.run_id}/task_id={self.name}"
             return any(folder.glob(f"attempt={attempt}.log.trigger.*"))
         received = self.received()
         changed = [number for number, request in enumerate(received, start=1) if request.method != "GET"]
         return len(received) - max(changed, default=0) >= (2 if self.stop.mode == "running" else 1)
+
+    def _is_looked_at(self) -> bool:
+        if self.received_before is None:
+            self.received_before = len(self.received())
+        return len(self.received()) > self.received_before
 
 
 @dataclass
@@ -276,8 +312,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         people = {"contacts": _people(name)} if stop.waits == "upload" else {}
         plans[stop.dag_id][name] = (stop.waits, {**stop.arguments, **people})
     with Sandbox(speed=0) as sandbox:
+        sandbox.kataven.settings.rate_limits = False  # they are per minute, and no minute passes
         environment = {
             "AIRFLOW_CONN_GRAINE_DEFAULT": sandbox.connection_json(),
+            "AIRFLOW_CONN_KATAVEN_DEFAULT": sandbox.kataven.connection_json(),
             "STOPPED_WAITS": json.dumps(plans),
             "AIRFLOW__CORE__PARALLELISM": "12",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "50",
@@ -301,27 +339,48 @@ def _people(name: str) -> list[dict[str, str]]:
 
 
 def _start(airflow: Standalone, sandbox: Sandbox) -> Scene:
-    conf: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    conf: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for name, stop in STOPS.items():
+        if stop.waits == "turn":
+            conf[stop.dag_id][name] = {"campaign_ids": _drafts(sandbox, name)}
+            continue
         campaign = {"name": name, "agent_id": "agent_1", "phone_numbers": ["+918045678900"]}
         conf[stop.dag_id][name] = {"campaign_id": _post(sandbox, "/campaigns/", campaign)["campaign_id"]}
         if stop.waits != "upload":
             batch = {**conf[stop.dag_id][name], "concurrency_limit": 1, "contacts": _people(name)}
             conf[stop.dag_id][name]["batch_ids"] = _post(sandbox, "/batches/", batch)["batch_id"]
     runs = {dag_id: airflow.trigger(dag_id, given) for dag_id, given in conf.items()}
-    waits = {
-        name: Wait(name, stop, airflow, sandbox, conf[stop.dag_id][name]["campaign_id"], runs[stop.dag_id])
-        for name, stop in STOPS.items()
-    }
+    waits = {}
+    for name, stop in STOPS.items():
+        given = conf[stop.dag_id][name]
+        first, following = given.get("campaign_ids") or (given["campaign_id"], "")
+        waits[name] = Wait(name, stop, airflow, sandbox, first, following, runs[stop.dag_id])
     return Scene(airflow, sandbox, waits)
 
 
-def _post(sandbox: Sandbox, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def _drafts(sandbox: Sandbox, name: str) -> list[str]:
+    """Create two drafts."""
+    with patch.dict(os.environ, AIRFLOW_CONN_KATAVEN_DEFAULT=sandbox.kataven.connection_json()):
+        hook = KatavenHook()
+        drafts = [
+            hook.create_campaign(
+                name=f"{name} {part}",
+                agent_id=AGENT,
+                phone_number_id=NUMBER,
+                contacts=[{"phone_number": f"+91{part}{person['phone_number'][4:]}"} for person in _people(name)],
+            )
+            for part in range(2)
+        ]
+        hook.close()
+    return [draft.campaign_id for draft in drafts]
+
+
+def _post(service: Sandbox | KatavenAccount, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the service for something as somebody else."""
     request = urllib.request.Request(
-        sandbox.url + path,
+        service.url + path,
         data=json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         decoded: dict[str, Any] = json.load(answer)
@@ -342,7 +401,7 @@ def _play(scene: Scene) -> None:
     _act(scene, "after the restarts", timeout=30)
     _let_them_ask(scene, "after the restarts")
     _make_the_calls(scene)
-    _see_ends(scene, list(STOPS))
+    _see_ends(scene, list(STOPS), calls=True)
 
 
 def _act(scene: Scene, at: Moment, *, timeout: float) -> None:
@@ -389,14 +448,18 @@ def _let_them_ask(scene: Scene, at: Moment) -> None:
 
 def _make_the_calls(scene: Scene) -> None:
     for wait in scene.waits.values():
+        wait.may_call = True
         if wait.stop.lasts and wait.stop.asked == "pause":
+            if wait.stop.waits == "turn":
+                _post(scene.sandbox.kataven, f"/campaigns/{wait.campaign_id}/resume", {})
             for batch_id in wait.batch_ids:
                 _post(scene.sandbox, f"/batches/{batch_id}/resume", {})
-    scene.sandbox.run_until_idle()
 
 
-def _see_ends(scene: Scene, names: list[str]) -> None:
+def _see_ends(scene: Scene, names: list[str], *, calls: bool = False) -> None:
     def all_ended() -> bool:
+        if calls:
+            scene.sandbox.run_until_idle()  # again and again: a turn comes when the one before is over
         states = scene.states()
         return all(states.get(name) in {"success", "failed", "skipped"} for name in names)
 
@@ -430,13 +493,16 @@ def test_the_service_is_asked_for_exactly_that(wait: Wait) -> None:
 
 
 def test_nobody_is_on_two_batches(scene: Scene) -> None:
-    assert len(scene.sandbox.dialled) == PEOPLE * len(STOPS)
-    assert set(scene.sandbox.dialled.values()) == {1}
+    turns = [stop for stop in STOPS.values() if stop.waits == "turn"]
+    assert len(scene.sandbox.dialled) == PEOPLE * (len(STOPS) - len(turns))
+    assert len(scene.sandbox.kataven.dialled) == PEOPLE * (len(turns) + sum(stop.lasts for stop in turns))
+    assert {*scene.sandbox.dialled.values(), *scene.sandbox.kataven.dialled.values()} == {1}
 
 
 def test_the_log_says_what_was_done(wait: Wait) -> None:
     lines = wait.lines()
-    target = f"campaign {wait.campaign_id}" if wait.stop.waits == "campaign" else f"batch {wait.batch_ids[0]}"
+    is_campaign = wait.stop.waits in {"campaign", "turn"}
+    target = f"campaign {wait.campaign_id}" if is_campaign else f"batch {wait.batch_ids[0]}"
     told = {verb for verb, done in DONE.items() if any(f"{done} {target};" in line for line in lines)}
     assert told == ({wait.stop.asked} if wait.stop.asked else set()), "\n".join(lines)
     assert any(re.search(wait.stop.says, line) for line in lines), "\n".join(lines)

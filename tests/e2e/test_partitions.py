@@ -81,7 +81,7 @@ def play(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         return
     (folder / "airflow").mkdir()
     with Sandbox(speed=120, scripts=dict.fromkeys(PEOPLE, ("completed",))) as sandbox:
-        environment = {"AIRFLOW_CONN_GRAINE_DEFAULT": patient_connection(sandbox)}
+        environment = {"AIRFLOW_CONN_GRAINE_DEFAULT": patient_connection(sandbox.connection_json())}
         with Distributed(folder / "airflow", dags=EXAMPLE_DAGS, environment=environment) as airflow:
             yield _play(airflow, sandbox, folder)
 

@@ -146,7 +146,7 @@ def test_a_cleared_upload_finds_its_batches_and_creates_none(scene: Scene) -> No
 
 def test_no_personal_data_and_no_token_is_left_in_airflow(scene: Scene) -> None:
     """XComs, rendered fields, trigger events and task state lie in the database, the logs in the home."""
-    secrets = _people_of_the_warehouse(scene) | {TOKEN}
+    secrets = _people_of_the_warehouse(scene) | {TOKEN, scene.sandbox.kataven.token}
     for person in scene.people_in_files:
         secrets |= {person["phone_number"][1:], person["callee_name"]}
     examples = b"".join(path.read_bytes() for path in EXAMPLE_DAGS.glob("*.py"))

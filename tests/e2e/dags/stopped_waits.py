@@ -10,10 +10,12 @@ from typing import Any
 from airflow.sdk import DAG
 
 from airflow_provider_graine.operators.graine import GraineCreateBatchOperator
+from airflow_provider_graine.operators.kataven import KatavenStartCampaignOperator
 from airflow_provider_graine.sensors.graine import GraineBatchSensor, GraineCampaignSensor
 
 CAMPAIGN_ID = "{{ dag_run.conf[ti.task_id]['campaign_id'] }}"
 BATCH_IDS = "{{ dag_run.conf[ti.task_id]['batch_ids'] }}"
+CAMPAIGN_IDS = "{{ dag_run.conf[ti.task_id]['campaign_ids'] }}"
 
 KINDS: dict[str, tuple[type, dict[str, Any]]] = {
     "upload": (
@@ -22,6 +24,10 @@ KINDS: dict[str, tuple[type, dict[str, Any]]] = {
     ),
     "batches": (GraineBatchSensor, {"batch_ids": BATCH_IDS, "poke_interval": 10}),
     "campaign": (GraineCampaignSensor, {"campaign_id": CAMPAIGN_ID, "poke_interval": 10}),
+    "turn": (
+        KatavenStartCampaignOperator,
+        {"campaign_ids": CAMPAIGN_IDS, "one_at_a_time": True, "wait_for_completion": True, "poll_interval": 10},
+    ),
 }
 
 for dag_id, waits in json.loads(os.environ["STOPPED_WAITS"]).items():
