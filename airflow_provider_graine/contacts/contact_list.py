@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from weakref import WeakSet
 
 from airflow_provider_graine.contacts.chunks import Chunk, cut, number_of_chunks
 from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
@@ -23,7 +24,7 @@ from airflow_provider_graine.contacts.staging import Staging
 from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from airflow_provider_graine.contacts.copied import Kind
@@ -79,6 +80,7 @@ class ContactList:
             raise
         self._screening: Screening | None = None
         self._plans = 0
+        self._under_way: WeakSet[Generator[Chunk]] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<ContactList screening={self._screening}>"
@@ -92,7 +94,9 @@ class ContactList:
         self.close()
 
     def close(self) -> None:
-        """Remove the database and all that is in it."""
+        """Remove the database and all that is in it; chunks that were not taken are not there any more."""
+        for chunks in list(self._under_way):
+            chunks.close()  # the next of them is being got ready
         self._db.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -342,7 +346,9 @@ class ContactList:
                 everybody=everybody,
                 csv_bytes=self._csv_bytes,
             )
-        return self._handed_out(chunks)
+        handed_out = self._handed_out(chunks)
+        self._under_way.add(handed_out)
+        return handed_out
 
     def number_of_chunks(self, size: int) -> int:
         """
@@ -353,7 +359,7 @@ class ContactList:
         with self._handing_out():
             return number_of_chunks(self._db, size, csv_bytes=self._csv_bytes)
 
-    def _handed_out(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def _handed_out(self, chunks: Iterator[Chunk]) -> Generator[Chunk]:
         with self._handing_out():
             yield from chunks
 

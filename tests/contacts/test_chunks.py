@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from airflow_provider_graine.contacts import chunks as chunks_module
 from airflow_provider_graine.contacts.chunks import Chunk
 from airflow_provider_graine.contacts.contact_list import ContactList
+from airflow_provider_graine.contacts.database import count
 from airflow_provider_graine.exceptions import CallingError, ConfigurationError, SourceError
 
 from .conftest import ASHA, HEADER, PRIYA, RAJESH, csv_text, person, write_parquet
@@ -205,3 +207,38 @@ def test_no_control_character_gets_into_a_chunk(tmp_path: Path) -> None:
     names = [person["call_variables"]["callee_name"] for person in json.loads(chunk.contacts)]
     assert names[0] == "Asha \x02"
     assert names[-1] == "Priya \x02"
+
+
+def test_a_list_closes_while_the_next_chunks_are_got_ready(tmp_path: Path) -> None:
+    """Whoever was taking them holds them until the error is told, which is after the list is closed."""
+
+    def broken_off() -> None:
+        with ContactList(directory=tmp_path) as contacts:
+            contacts.add_tuples(HEADER, ([f"+9198765{n:05}", "Priya", "Pune"] for n in range(30_000)), origin="query")
+            contacts.screen()
+            chunks = contacts.chunks(1_000)
+            for _ in range(3):
+                next(chunks)
+            raise ValueError("what went wrong")
+
+    for _ in range(5):
+        with pytest.raises(ValueError, match="what went wrong"):
+            broken_off()
+    assert not list(tmp_path.iterdir())
+    assert [each.name for each in threading.enumerate() if each.name.startswith("one-ahead")] == []
+
+
+def test_what_comes_after_the_chunks_has_all_threads_again(tmp_path: Path) -> None:
+    with ContactList(directory=tmp_path) as contacts:
+        contacts.add_tuples(HEADER, [["+919876543212", "Priya", "Pune"]], origin="query")
+        contacts.screen()
+
+        def threads() -> int:
+            return count(contacts._db, "SELECT current_setting('threads')")
+
+        before = threads()
+        chunks = contacts.chunks(5)
+        next(chunks)
+        assert threads() == 1
+        assert list(chunks) == []
+        assert threads() == before
