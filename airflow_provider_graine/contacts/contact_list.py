@@ -16,7 +16,7 @@ from airflow_provider_graine.contacts.chunks import Chunk, cut, number_of_chunks
 from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
 from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, checked_format, guess_format
 from airflow_provider_graine.contacts.number_lists import NumberList
-from airflow_provider_graine.contacts.numbers import NumberCheck, NumberReader
+from airflow_provider_graine.contacts.numbers import NumberReader
 from airflow_provider_graine.contacts.parquet import ParquetFile
 from airflow_provider_graine.contacts.progress import telling
 from airflow_provider_graine.contacts.screening import Screening, Shard, screen, write_rejects
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_graine.contacts.copied import Kind
+    from airflow_provider_graine.contacts.e164 import NumberCheck
 
 
 class ContactList:

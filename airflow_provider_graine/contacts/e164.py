@@ -10,7 +10,7 @@ said in SQL and the library is asked.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_graine.contacts.database import literal
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from airflow_provider_graine.contacts.numbers import NumberCheck
+
+NumberCheck = Literal["possible", "valid"]
 
 E164_MAX_DIGITS = 15
 

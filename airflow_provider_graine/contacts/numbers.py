@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from airflow_provider_graine.contacts.e164 import E164_MAX_DIGITS
+from airflow_provider_graine.contacts.e164 import E164_MAX_DIGITS, NumberCheck
 from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
-
-NumberCheck = Literal["possible", "valid"]
 
 SUFFIX_MIN_DIGITS = 6
 

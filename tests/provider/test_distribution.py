@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 #: Imported only where the user's own set-up has them: database drivers, what object stores are reached with, and what
 #: Airflow 3.1 builds its forms with.
-WHERE_THERE = {"MySQLdb", "flask_appbuilder", "fsspec", "psycopg", "psycopg2", "pymysql", "wtforms"}
+WHERE_THERE = {"MySQLdb", "flask_appbuilder", "psycopg", "psycopg2", "pymysql", "wtforms"}
 
 
 _distributions = cache(packages_distributions)

@@ -69,15 +69,15 @@ def contact_file(contacts: Iterable[Mapping[str, Any]] | bytes) -> bytes:
             "Nothing was sent; make several campaigns of them."
         )
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        header, somebody = next(reader, []), next(reader, None)
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        header = next(csv.reader(text), [])
     except (UnicodeDecodeError, csv.Error):
-        header, somebody = [], None
+        header = []
     if PHONE_COLUMN not in header:
         raise ConfigurationError(
             f"The contacts are no CSV in UTF-8 whose first row has the column {PHONE_COLUMN}. Nothing was sent."
         )
-    if somebody is None:
+    if not text.read().strip():
         raise ConfigurationError("A campaign needs at least one contact. Nothing was sent.")
     return content
 
