@@ -10,20 +10,13 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from benchmarks.measuring import Line, airflow_home, medians, report
 
 _MOST_MS = 40
 
-#: What a DAG file names.
-_OURS = (
-    "airflow_provider_graine.operators.graine",
-    "airflow_provider_graine.sensors.graine",
-    "airflow_provider_graine.transfers.sql_to_graine",
-    "airflow_provider_graine.transfers.object_storage_to_graine",
-    "airflow_provider_graine.transfers.graine_to_object_storage",
-)
-_TRIGGERS = ("airflow_provider_graine.triggers.graine",)
+_FOLDERS = ("operators", "sensors", "transfers")
 #: Of providers that come with Airflow: as many kinds of modules as ours.
 _AIRFLOWS_OWN = (
     "airflow.providers.standard.operators.python",
@@ -34,18 +27,27 @@ _AIRFLOWS_OWN = (
 
 
 def ours() -> int:
-    """Import all modules with operators and sensors of ours."""
-    return _imported(_OURS)
+    """Import all modules with operators, sensors and transfers of ours, of both services."""
+    return _imported(_modules(*_FOLDERS))
 
 
 def ours_and_triggers() -> int:
     """Import the triggers too, as the file of a DAG does that batches start by ending."""
-    return _imported(_OURS + _TRIGGERS)
+    return _imported(_modules(*_FOLDERS, "triggers"))
 
 
 def airflows_own() -> int:
     """Import some operators and sensors of Airflow's own."""
     return _imported(_AIRFLOWS_OWN)
+
+
+def _modules(*folders: str) -> list[str]:
+    package = Path(__file__).parents[1] / "airflow_provider_graine"
+    return [
+        f"{package.name}.{path.parent.name}.{path.stem}"
+        for each in folders
+        for path in package.glob(f"{each}/[!_]*.py")
+    ]
 
 
 def _imported(names: Iterable[str]) -> int:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.crash import requests as sent
 from tests.crash.run import PEOPLE, Run, assert_everybody_is_on_one_campaign
-from tests.crash.test_killed_uploads import MODES, WITH_TASK_STATE, Step
+from tests.crash.test_killed_uploads import MEMORIES, MODES, Step
 from tests.crash.wire import Ambush
 
 pytestmark = pytest.mark.crash
@@ -38,9 +38,6 @@ STEPS = {
     "second start done, no answer": Step(at=sent.is_start, nth=2, when="after"),
     "last start on its way": Step(at=sent.is_start, nth=3, delay=0.5),
 }
-
-#: A try that has no memory is the same on every Airflow: where there is one, it is not tried without at every step.
-MEMORIES = WITH_TASK_STATE or [pytest.param(False, id="no task state")]
 
 
 def lie_in_wait(run: Run, step: Step) -> Ambush:

@@ -367,6 +367,7 @@ def _drafts(sandbox: Sandbox, name: str) -> list[str]:
                 name=f"{name} {part}",
                 agent_id=AGENT,
                 phone_number_id=NUMBER,
+                max_concurrent_calls=1,  # all of them fit into the account's budget together
                 contacts=[{"phone_number": f"+91{part}{person['phone_number'][4:]}"} for person in _people(name)],
             )
             for part in range(2)
