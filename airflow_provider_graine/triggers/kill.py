@@ -4,16 +4,20 @@ What a trigger does when it is cancelled: stop the calls if a user ended the tas
 A trigger is cancelled alike when a user fails, clears or succeeds its task, when its triggerer stops, and when it is
 given to another triggerer. From Airflow 3.3 on ``on_kill()`` is meant for the first (3.3.0 to 3.3.2 call it for the
 last as well); before, there is only the cancellation of ``run()``. The state of the task tells them apart: it is
-deferred as long as no user has touched it.
+deferred as long as no user has touched it, and again as soon as the next try of a task that was cleared has deferred.
+That one's trigger is in the same triggerer, if there is but one; of several, another may have it, and then the clear is
+taken for a move.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakSet
 
 from airflow.triggers.base import BaseTrigger
 
@@ -33,6 +37,8 @@ _PATIENCE_WITH_AIRFLOW: Final = 180.0
 #: Seconds to stay after the last word: Airflow reads a trigger's log and its end from two pipes, and what it reads
 #: after the end is not in the task's log.
 _LINGER: Final = 2.0
+#: Seconds for which the trigger of the next try may take to come, once the task is seen deferred.
+_OVERTAKEN: Final = 5.0
 _DEFERRED: Final = "deferred"
 
 #: An event loop keeps no task alive by itself.
@@ -64,7 +70,30 @@ async def is_ended_by_user(trigger: BaseTrigger) -> bool:
             type(error).__name__,
         )
         return False
-    return str(getattr(state, "value", state)) != _DEFERRED
+    return str(getattr(state, "value", state)) != _DEFERRED or await _is_overtaken(ti)
+
+
+#: The triggers of this process that wait.
+_waiting: Final[WeakSet[StopsCallsOnKill]] = WeakSet()
+
+
+async def _is_overtaken(ti: Any) -> bool:
+    """Tell whether a later try of the task waits: then a user has cleared it, and the state is that try's."""
+    until = time.monotonic() + _OVERTAKEN
+    while not any(_is_later(getattr(other, "task_instance", None), ti) for other in list(_waiting)):
+        if time.monotonic() >= until:
+            return False
+        await asyncio.sleep(0.25)
+    return True
+
+
+def _is_later(other: Any, ti: Any) -> bool:
+    return (
+        other is not None
+        and (other.dag_id, other.run_id, other.task_id, other.map_index)
+        == (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        and other.try_number > ti.try_number
+    )
 
 
 class StopsCallsOnKill(BaseTrigger):
@@ -112,6 +141,7 @@ class StopsCallsOnKill(BaseTrigger):
     @asynccontextmanager
     async def noticing_a_kill(self) -> AsyncIterator[None]:
         """Do what Airflow 3.3 and later do by themselves: call :meth:`on_kill` when ``run()`` is cancelled."""
+        _waiting.add(self)
         try:
             yield
         except asyncio.CancelledError:

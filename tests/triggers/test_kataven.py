@@ -116,12 +116,13 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param != "on_kill":
         monkeypatch.setattr(kill, "CALLS_ON_KILL", False)
     monkeypatch.setattr(kill, "_LINGER", 0.0)
+    monkeypatch.setattr(kill, "_OVERTAKEN", 0.1)
     return str(request.param)
 
 
 def end(trigger: Any, version: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancel a trigger that waits, when Airflow says that its task is in a state."""
-    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1)
     monkeypatch.setattr(
         RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: {"r": {"t": state}}), raising=False
     )

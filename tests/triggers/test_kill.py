@@ -44,6 +44,7 @@ class TaskStates:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> TaskStates:
     states = TaskStates()
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(states))
+    monkeypatch.setattr(kill, "_OVERTAKEN", 0.6)
     return states
 
 
@@ -65,7 +66,7 @@ def batch_id(hook: GraineHook, campaign_id: str) -> str:
 def make(request: pytest.FixtureRequest, batch_id: str, campaign_id: str) -> Callable[..., Any]:
     """Make a trigger of each kind, for one task instance."""
 
-    def make(*, map_index: int = -1, deadline: float | None = None, **arguments: Any) -> Any:
+    def make(*, map_index: int = -1, attempt: int = 1, deadline: float | None = None, **arguments: Any) -> Any:
         trigger: Any
         if request.param == "batches":
             trigger = GraineBatchTrigger(batch_ids=[batch_id], poll_interval=30, deadline=deadline, **arguments)
@@ -79,7 +80,7 @@ def make(request: pytest.FixtureRequest, batch_id: str, campaign_id: str) -> Cal
             run_id="run",
             task_id="wait",
             map_index=map_index,
-            try_number=1,
+            try_number=attempt,
             context_carrier=None,
         )
         return trigger
@@ -144,6 +145,31 @@ def test_the_trigger_is_moved(sandbox: Sandbox, airflow: TaskStates, make: Any, 
     cancelled(make(on_kill="cancel"), version, times=3)
     assert changes(sandbox) == []
     assert sandbox.batches[batch_id]["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("version", ["3.3"], indirect=True)
+@pytest.mark.parametrize(
+    ("other", "asked"),
+    [({"attempt": 3}, ["cancel"]), ({"attempt": 2}, []), ({"attempt": 3, "map_index": 1}, [])],
+    ids=["the next try", "the same one", "another task"],
+)
+def test_the_next_try_of_a_cleared_task_waits_already(
+    sandbox: Sandbox, airflow: TaskStates, make: Any, version: str, other: dict[str, int], asked: list[str]
+) -> None:
+    """Its state is what Airflow tells."""
+
+    async def overtaken() -> None:
+        async def comes() -> None:
+            await asyncio.sleep(0.5)
+            async with make(**other).noticing_a_kill():
+                await asyncio.sleep(2)
+
+        following = asyncio.create_task(comes())
+        await run_and_cancel(make(on_kill="cancel", attempt=2), version)
+        await following
+
+    asyncio.run(asyncio.wait_for(overtaken(), 30))
+    assert changes(sandbox) == asked
 
 
 def test_the_author_wants_nothing_done(sandbox: Sandbox, airflow: TaskStates, make: Any, version: str) -> None:
