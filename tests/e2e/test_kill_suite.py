@@ -244,9 +244,9 @@ class Wait:
 
     def changes(self) -> list[tuple[str, int | None]]:
         """Give what the provider has asked for, creations included, and the statuses of the answers."""
-        paths = re.compile(r"/kataven/api/v\d|/api/v1")
+        prefix = self.sandbox.kataven.settings.prefix if self.stop.waits == "turn" else "/api/v1"
         return [
-            (self._ids.sub("…", f"{request.method} {paths.sub('', request.path, count=1)}"), request.status)
+            (self._ids.sub("…", f"{request.method} {request.path.removeprefix(prefix)}"), request.status)
             for request in self.received()
             if request.method != "GET"
         ]
