@@ -500,7 +500,7 @@ class _Parts:
 
 @lru_cache(maxsize=128)
 def _address(url: str) -> httpx.URL:
-    return httpx.URL(url)  # to parse it takes a tenth of what a request does, and most go where the last one went
+    return httpx.URL(url)  # parsed once: most requests of an upload go where the last one went
 
 
 def _as_form(form: Form) -> dict[str, Any]:

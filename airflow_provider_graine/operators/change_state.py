@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_graine.exceptions import RequestRejectedError, UnclearOutcomeError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class ChangesState(BaseOperator):
@@ -48,3 +51,26 @@ class ChangesState(BaseOperator):
             self.log.warning("%s But %s is %s now, as asked for", error, self._what, after)
             return
         self.log.info("%s was %s; asked the service to %s it", self._what, before, self.verb)
+
+
+class ChangesCampaignState(ChangesState):
+    """The same for a campaign, which both services have; ``hook`` and ``campaign_id`` are the operator's."""
+
+    campaign_id: str
+    hook: Any
+
+    @property
+    def _what(self) -> str:
+        return f"Campaign {self.campaign_id}"
+
+    def _status(self) -> str | None:
+        status: str | None = self.hook.get_campaign(self.campaign_id).status
+        return status
+
+    def _change(self) -> None:
+        getattr(self.hook, f"{self.verb}_campaign")(self.campaign_id)
+
+    def execute(self, context: Context) -> str:
+        """Bring it about and return the campaign id."""
+        self._bring_about()
+        return self.campaign_id

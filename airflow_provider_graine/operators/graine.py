@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from airflow.sdk import BaseOperator
 
 from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError, UnclearOutcomeError
-from airflow_provider_graine.operators.change_state import ChangesState
+from airflow_provider_graine.operators.change_state import ChangesCampaignState, ChangesState
 from airflow_provider_graine.operators.given_list import FromContacts
 from airflow_provider_graine.operators.graine_upload import GraineUploadOperator
 
@@ -234,27 +234,12 @@ class GraineDeleteCampaignOperator(_GraineOperator):
         self.log.info("Deleted campaign %s", self.campaign_id)
 
 
-class _CampaignStateOperator(ChangesState, _GraineOperator):
+class _CampaignStateOperator(ChangesCampaignState, _GraineOperator):
     template_fields: Sequence[str] = ("campaign_id", "graine_conn_id")
 
     def __init__(self, *, campaign_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.campaign_id = campaign_id
-
-    @property
-    def _what(self) -> str:
-        return f"Campaign {self.campaign_id}"
-
-    def _status(self) -> str | None:
-        return self.hook.get_campaign(self.campaign_id).status
-
-    def _change(self) -> None:
-        getattr(self.hook, f"{self.verb}_campaign")(self.campaign_id)
-
-    def execute(self, context: Context) -> str:
-        """Bring it about and return the campaign id."""
-        self._bring_about()
-        return self.campaign_id
 
 
 class GrainePauseCampaignOperator(_CampaignStateOperator):

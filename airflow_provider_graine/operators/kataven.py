@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError, UnclearOutcomeError, WaitTimeoutError
 from airflow_provider_graine.operators.batch_ids import flat
-from airflow_provider_graine.operators.change_state import ChangesState
+from airflow_provider_graine.operators.change_state import ChangesCampaignState
 from airflow_provider_graine.operators.given_list import FromContacts
 from airflow_provider_graine.operators.kataven_start import StartsCampaigns
 from airflow_provider_graine.operators.kataven_upload import KatavenUploadOperator
@@ -237,21 +237,8 @@ class KatavenResumeCampaignOperator(StartsCampaigns):
         return campaign_ids[0]
 
 
-class _CampaignStateOperator(ChangesState, _KatavenOperator):
-    @property
-    def _what(self) -> str:
-        return f"Campaign {self.campaign_id}"
-
-    def _status(self) -> str | None:
-        return self.hook.get_campaign(self.campaign_id).status
-
-    def _change(self) -> None:
-        getattr(self.hook, f"{self.verb}_campaign")(self.campaign_id)
-
-    def execute(self, context: Context) -> str:
-        """Bring it about and return the campaign id."""
-        self._bring_about()
-        return self.campaign_id
+class _CampaignStateOperator(ChangesCampaignState, _KatavenOperator):
+    """Base of the operators that hold or stop a campaign."""
 
 
 class KatavenPauseCampaignOperator(_CampaignStateOperator):

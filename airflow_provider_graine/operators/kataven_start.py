@@ -31,11 +31,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError, StartTimeoutError
 from airflow_provider_graine.operators.kataven_wait import CAMPAIGN_IDS_KEY, KatavenCallsWait
-from airflow_provider_graine.starting.conduct import Conduct
 from airflow_provider_graine.starting.order import START_TIMEOUT, Order
 from airflow_provider_graine.starting.standing import GONE, named
 from airflow_provider_graine.starting.steps import How, Keep, Rest, Tell
-from airflow_provider_graine.triggers.kataven_start import KEEP, KatavenStartTrigger
 from airflow_provider_graine.waiting.event import read_event
 from airflow_provider_graine.watching.clock import clock
 
@@ -163,6 +161,8 @@ class StartsCampaigns(KatavenCallsWait):
         :param event: what the trigger says
         :return: what :meth:`campaigns_started` returns
         """
+        from airflow_provider_graine.triggers.kataven_start import KEEP
+
         if not isinstance(event, dict) or event.get("status") not in (*How, KEEP):
             read_event(event)
         order = Order.from_kwargs(event["order"])
@@ -177,6 +177,7 @@ class StartsCampaigns(KatavenCallsWait):
     # -- the work ------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, order: Order, context: Context) -> Any:
+        from airflow_provider_graine.starting.conduct import Conduct
         from airflow_provider_graine.watching.kataven_conduct import answer as answered
 
         self._settings = self.hook.settings
@@ -205,6 +206,8 @@ class StartsCampaigns(KatavenCallsWait):
                     answer = answered(step, self.hook)
 
     def _hand_conduct_over(self, order: Order, kept: dict[str, Any], context: Context) -> NoReturn:
+        from airflow_provider_graine.triggers.kataven_start import KatavenStartTrigger
+
         self.log.info("The triggerer goes on with %s", named(order.campaign_ids))
         self.hook.close()
         context["ti"].xcom_push(key=CAMPAIGN_IDS_KEY, value=list(order.campaign_ids))

@@ -37,12 +37,14 @@ _PATIENCE_WITH_AIRFLOW: Final = 180.0
 #: Seconds to stay after the last word: Airflow reads a trigger's log and its end from two pipes, and what it reads
 #: after the end is not in the task's log.
 _LINGER: Final = 2.0
-#: Seconds for which the trigger of the next try may take to come, once the task is seen deferred.
+#: Seconds that the trigger of the next try may take to come, once the task is seen deferred.
 _OVERTAKEN: Final = 5.0
 _DEFERRED: Final = "deferred"
 
 #: An event loop keeps no task alive by itself.
 _at_work: Final[set[asyncio.Task[None]]] = set()
+#: The triggers of this process that wait.
+_waiting: Final[WeakSet[StopsCallsOnKill]] = WeakSet()
 
 
 async def is_ended_by_user(trigger: BaseTrigger) -> bool:
@@ -71,10 +73,6 @@ async def is_ended_by_user(trigger: BaseTrigger) -> bool:
         )
         return False
     return str(getattr(state, "value", state)) != _DEFERRED or await _is_overtaken(ti)
-
-
-#: The triggers of this process that wait.
-_waiting: Final[WeakSet[StopsCallsOnKill]] = WeakSet()
 
 
 async def _is_overtaken(ti: Any) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.crash import requests as sent
 from tests.crash.run import PEOPLE, Run, assert_everybody_is_on_one_campaign
-from tests.crash.test_killed_uploads import MEMORIES, MODES, Step
+from tests.crash.test_killed_uploads import MODES, WITH_TASK_STATE, Step
 from tests.crash.wire import Ambush
 
 pytestmark = pytest.mark.crash
@@ -66,7 +66,7 @@ def killed_and_retried(run: Run, step: Step, *, remembers: bool) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-@pytest.mark.parametrize("remembers", MEMORIES)
+@pytest.mark.parametrize("remembers", [*WITH_TASK_STATE, pytest.param(False, id="no task state")])
 @pytest.mark.parametrize("mode", MODES)
 def test_killed_at_a_step(start: Callable[[str], Run], mode: str, remembers: bool, step: Step) -> None:
     killed_and_retried(start(f"kataven_{mode}"), step, remembers=remembers)
@@ -79,7 +79,7 @@ def test_killed_with_a_ledger(start: Callable[[str], Run], mode: str, step: str)
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("remembers", MEMORIES)
+@pytest.mark.parametrize("remembers", [*WITH_TASK_STATE, pytest.param(False, id="no task state")])
 def test_killed_while_drafts_of_another_list_are_deleted(
     start: Callable[[str], Run], mode: str, remembers: bool
 ) -> None:

@@ -68,8 +68,7 @@ REMEMBERED = {
 }
 
 MODES = ["sync", "deferrable"]
-#: Each step with what this Airflow has. A memory that is lost where there is one has tests of its own, further down.
-MEMORIES = [pytest.param(True, id="task state") if HAS_TASK_STATE else pytest.param(False, id="no task state")]
+WITH_TASK_STATE = [pytest.param(True, id="task state")] if HAS_TASK_STATE else []
 
 
 def lie_in_wait(run: Run, airflow: Airflow, step: Step) -> Ambush:
@@ -100,7 +99,7 @@ def killed_and_retried(run: Run, airflow: Airflow, step: Step, *, remembers: boo
 
 
 @pytest.mark.parametrize("step", SEEN.values(), ids=SEEN)
-@pytest.mark.parametrize("remembers", MEMORIES)
+@pytest.mark.parametrize("remembers", [*WITH_TASK_STATE, pytest.param(False, id="no task state")])
 @pytest.mark.parametrize("mode", MODES)
 def test_killed_at_a_step_the_service_sees(
     start: Callable[[str], Run], airflow: Airflow, mode: str, remembers: bool, step: Step
