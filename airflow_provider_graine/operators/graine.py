@@ -12,13 +12,30 @@ from airflow.sdk import BaseOperator
 from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError, UnclearOutcomeError
 from airflow_provider_graine.operators.change_state import ChangesCampaignState, ChangesState
 from airflow_provider_graine.operators.given_list import FromContacts
+from airflow_provider_graine.operators.graine_report import GraineReportOperator
 from airflow_provider_graine.operators.graine_upload import GraineUploadOperator
+from airflow_provider_graine.operators.links import GraineCallsLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_graine.hooks.graine import GraineHook
     from airflow_provider_graine.uploads.identity import RunIdentity
+
+__all__ = [
+    "GraineCancelBatchOperator",
+    "GraineCancelCampaignOperator",
+    "GraineCreateBatchOperator",
+    "GraineCreateCampaignOperator",
+    "GraineDeleteCampaignOperator",
+    "GraineDispatchBatchOperator",
+    "GrainePauseBatchOperator",
+    "GrainePauseCampaignOperator",
+    "GraineReportOperator",
+    "GraineResumeBatchOperator",
+    "GraineResumeCampaignOperator",
+    "GraineUpdateCampaignOperator",
+]
 
 #: Pauses, in seconds, between the searches for a campaign whose creation got no clear answer.
 _LOOKS: Final = (0.0, 2.0, 5.0)
@@ -28,6 +45,7 @@ class _GraineOperator(BaseOperator):
     """What the small operators share."""
 
     ui_color = "#e3eaf6"
+    operator_extra_links = (GraineCallsLink(),)
 
     def __init__(self, *, graine_conn_id: str = "graine_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -185,7 +203,10 @@ class GraineUpdateCampaignOperator(_GraineOperator):
     def execute(self, context: Context) -> str:
         """Send the changes; sending the same ones again changes nothing, so a retry is safe."""
         if wrong := sorted(set(self.changes) - _CHANGEABLE):
-            raise ConfigurationError(f"A campaign has no field {', '.join(wrong)} to change. Nothing was sent.")
+            from airflow_provider_graine.services.validation import field_name
+
+            names = ", ".join(map(field_name, wrong))
+            raise ConfigurationError(f"A campaign has no field {names} to change. Nothing was sent.")
         self.hook.update_campaign(self.campaign_id, **self.changes)
         self.log.info("Changed %s of campaign %s", ", ".join(sorted(self.changes)), self.campaign_id)
         return self.campaign_id

@@ -13,15 +13,27 @@ from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError
 from airflow_provider_graine.operators.batch_ids import flat
 from airflow_provider_graine.operators.change_state import ChangesCampaignState
 from airflow_provider_graine.operators.given_list import FromContacts
+from airflow_provider_graine.operators.kataven_report import KatavenReportOperator
 from airflow_provider_graine.operators.kataven_start import StartsCampaigns
 from airflow_provider_graine.operators.kataven_upload import KatavenUploadOperator
 from airflow_provider_graine.operators.kataven_wait import kept_campaign_ids, wait_for_campaigns
+from airflow_provider_graine.operators.links import KatavenCallsLink, push_links
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.xcom_arg import XComArg
 
     from airflow_provider_graine.hooks.kataven import KatavenHook
+
+__all__ = [
+    "KatavenCreateCampaignOperator",
+    "KatavenDeleteCampaignOperator",
+    "KatavenPauseCampaignOperator",
+    "KatavenReportOperator",
+    "KatavenResumeCampaignOperator",
+    "KatavenStartCampaignOperator",
+    "KatavenStopCampaignOperator",
+]
 
 _UI_COLOR = "#e3eaf6"
 
@@ -30,6 +42,7 @@ class _KatavenOperator(BaseOperator):
     """What the small operators share."""
 
     ui_color = _UI_COLOR
+    operator_extra_links = (KatavenCallsLink(),)
     template_fields: Sequence[str] = ("campaign_id", "kataven_conn_id")
 
     def __init__(self, *, campaign_id: str, kataven_conn_id: str = "kataven_default", **kwargs: Any) -> None:
@@ -146,6 +159,7 @@ class KatavenStartCampaignOperator(StartsCampaigns):
         """Start what can be started, and wait where something has to."""
         with self._ending_as_asked():
             self._check_arguments()
+            push_links(self, context)
             campaign_ids = self._ids()
             if not campaign_ids:
                 self.log.warning("There is no campaign to start")
@@ -229,6 +243,7 @@ class KatavenResumeCampaignOperator(StartsCampaigns):
         with self._ending_as_asked():
             self.check_start_arguments()
             self._check_wait_arguments()
+            push_links(self, context)
             resumed: str = self.start_campaigns([self.campaign_id], context, verb="resume")
             return resumed
 
