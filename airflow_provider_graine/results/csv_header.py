@@ -13,7 +13,7 @@ from airflow_provider_graine.exceptions import LandingError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LONGEST: Final = 2**17  # bytes; what the csv module takes for one value
+LONGEST: Final = 2**17  #: bytes of a header; what the csv module takes for one value
 _DELIMITERS: Final = ",;\t|"
 _RECORD: Final = re.compile(rb'(?:[^"\n]++|"[^"]*+")*+\n')
 
@@ -26,11 +26,15 @@ class CsvHeader:
     :param record: its bytes without byte order mark and line end
     :param size: number of bytes before the first row
     :param line_end: what ends it
+    :param start: number of bytes before it: byte order mark and blank lines
+    :param mark: the byte order mark, where there is one
     """
 
     record: bytes
     size: int
     line_end: bytes
+    start: int = 0
+    mark: bytes = b""
 
     @property
     def delimiter(self) -> str:
@@ -61,13 +65,26 @@ def read_header(path: Path) -> CsvHeader | None:
     :raises LandingError: if it is no text, or very long
     """
     with path.open("rb") as file:
-        start = file.read(_LONGEST)
-    mark = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
-    mark += len(start[mark:]) - len(start[mark:].lstrip(b"\r\n"))
-    line = _RECORD.match(start, mark)
-    if line is None and len(start) == _LONGEST:
+        start = file.read(LONGEST)
+    return parse_header(start, is_whole=len(start) < LONGEST)
+
+
+def parse_header(start: bytes, *, is_whole: bool) -> CsvHeader | None:
+    """
+    Read the first record of what a file begins with.
+
+    :param start: the first :data:`LONGEST` bytes, or more
+    :param is_whole: whether that is all of the file
+    :return: the header, ``None`` for a file without any record
+    :raises LandingError: if it is no text, or very long
+    """
+    bom = codecs.BOM_UTF8 if start.startswith(codecs.BOM_UTF8) else b""
+    before = len(bom)
+    before += len(start[before:]) - len(start[before:].lstrip(b"\r\n"))
+    line = _RECORD.match(start, before)
+    if line is None and not is_whole:
         raise LandingError("The first line of the results is longer than 128 KiB: no header. Nothing was landed.")
-    whole = line[0] if line else start[mark:]
+    whole = line[0] if line else start[before:]
     record = whole.rstrip(b"\r\n")
     if not record:
         return None
@@ -79,4 +96,4 @@ def read_header(path: Path) -> CsvHeader | None:
         readable = True
     if not readable:  # raised here, since the cause would quote the line
         raise LandingError("The first line of the results is not UTF-8, so no table can be made. Nothing was landed.")
-    return CsvHeader(record, mark + len(whole), whole[len(record) :] or b"\n")
+    return CsvHeader(record, before + len(whole), whole[len(record) :] or b"\n", before, bom)

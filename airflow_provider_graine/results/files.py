@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from airflow_provider_graine.exceptions import LandingError
+from airflow_provider_graine.results.formulas import spreadsheet_safe
 from airflow_provider_graine.results.joining import joined_csv, joined_lines
 from airflow_provider_graine.results.landing import ensure_may_write, land
 from airflow_provider_graine.results.spool import blocks_of, spool
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_graine.results.landing import Compression, IfExists, LandedFile, StoragePath
+    from airflow_provider_graine.results.redaction import Redaction
 
 T = TypeVar("T")
 
@@ -75,6 +77,8 @@ class ResultFiles:
     :param column_types: Parquet: column to DuckDB type, for those that are not to be text
     :param compress: ``"gzip"`` or ``None``
     :param if_exists: what to do about a file that is there
+    :param redaction: what may not stand in the files
+    :param escape_formulas: CSV: whether values are made safe for spreadsheets
     """
 
     source: ResultSource
@@ -83,6 +87,8 @@ class ResultFiles:
     column_types: Mapping[str, str] | None = None
     compress: Compression | None = None
     if_exists: IfExists = "fail"
+    redaction: Redaction | None = None
+    escape_formulas: bool = False
 
     def land(self, ids: Sequence[str], target: StoragePath) -> tuple[LandedFile, list[Share]]:
         """
@@ -103,7 +109,9 @@ class ResultFiles:
 
     def _straight(self, id: str, target: StoragePath) -> tuple[LandedFile, Share]:
         def write(results: Results) -> tuple[LandedFile, Share]:
-            file = land(target, results.blocks, if_exists=self.if_exists, compress=self.compress)
+            file = land(
+                target, self._safe(self._redacted(results.blocks)), if_exists=self.if_exists, compress=self.compress
+            )
             return file, Share(id) if file.skipped else Share(id, results.rows(), results.contacts())
 
         return self.source.take(id, write)
@@ -112,14 +120,22 @@ class ResultFiles:
         paths = [directory / f"{number}.{self.given}" for number, _ in enumerate(ids)]
         shares = [self._spool(each, path) for each, path in zip(ids, paths, strict=True)]
         one = self._one_of(paths, directory / f"all.{self.format}", rows=sum(share.rows or 0 for share in shares))
-        return land(target, one, if_exists=self.if_exists, compress=self.compress), shares
+        return land(target, self._safe(one), if_exists=self.if_exists, compress=self.compress), shares
 
     def _spool(self, id: str, path: Path) -> Share:
         def write(results: Results) -> Share:
-            spool(path, results.blocks)
+            spool(path, self._redacted(results.blocks))
             return Share(id, results.rows(), results.contacts())
 
         return self.source.take(id, write)
+
+    def _redacted(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        if self.redaction is None:
+            return blocks
+        return self.redaction.csv(blocks) if self.given == "csv" else self.redaction.json_lines(blocks)
+
+    def _safe(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        return spreadsheet_safe(blocks) if self.escape_formulas else blocks
 
     def _one_of(self, paths: Sequence[Path], scratch: Path, *, rows: int) -> Iterator[bytes]:
         if self.format == self.given:

@@ -105,7 +105,7 @@ def ensure_may_write(path: StoragePath, *, if_exists: IfExists = "fail") -> Land
     :raises ConfigurationError: if ``path`` names a directory, or ``if_exists`` is none of the three
     """
     if if_exists not in get_args(IfExists):
-        raise ConfigurationError(f"if_exists is {if_exists!r}; it can be 'fail', 'replace' or 'skip'.")
+        raise ConfigurationError("if_exists can be 'fail', 'replace' or 'skip'.")
     fs, uri = path.fs, uri_of(path)
     if not _name(path):
         raise ConfigurationError(f"{uri} names a directory. Give the path of a file.")
@@ -151,7 +151,7 @@ def land(
     :raises ConfigurationError: if ``path`` names a directory, or an argument is none of its choices
     """
     if compress is not None and compress not in get_args(Compression):
-        raise ConfigurationError(f"compress is {compress!r}; it can be 'gzip' or None.")
+        raise ConfigurationError("compress can be 'gzip' or None.")
     if existing := ensure_may_write(path, if_exists=if_exists):
         return existing
 

@@ -49,3 +49,18 @@ def in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
             size = 0
     if waiting:
         yield b"".join(waiting)
+
+
+def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    Cut a stream into its lines.
+
+    :param blocks: the stream, cut anywhere
+    :return: the lines that are not blank, without their ends
+    """
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        yield from filter(bytes.strip, lines)
+    if rest.strip():
+        yield rest

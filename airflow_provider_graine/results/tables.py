@@ -41,7 +41,7 @@ def ensure_types(column_types: Mapping[str, str]) -> None:
     for column, name in column_types.items():
         if not isinstance(name, str) or not _TYPE.fullmatch(name) or not _is_known(name):
             raise ConfigurationError(
-                f'column_types gives "{column}" the type {name!r}, which DuckDB does not know. Nothing was '
+                f'column_types gives "{column}" a type which DuckDB does not know. Nothing was '
                 'downloaded; write it like "BIGINT", "DOUBLE" or "TIMESTAMP WITH TIME ZONE".'
             )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from airflow_provider_graine.exceptions import ConfigurationError
 from airflow_provider_graine.operators.batch_ids import flat
@@ -12,7 +12,23 @@ from airflow_provider_graine.transfers.results_to_object_storage import ResultsT
 
 if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook
+    from airflow_provider_graine.hooks.graine_results import GraineResults
     from airflow_provider_graine.results.files import ResultSource
+
+#: What the service documents of a call; a contact that was never called has none of it.
+_OF_A_CALL: Final = frozenset(
+    {
+        "call_status",
+        "duration_seconds",
+        "execution_id",
+        "hangup_by",
+        "hangup_reason",
+        "recording_url",
+        "sentiment",
+        "summary",
+        "transcript",
+    }
+)
 
 
 class GraineToObjectStorageOperator(ResultsToObjectStorageOperator):
@@ -38,6 +54,12 @@ class GraineToObjectStorageOperator(ResultsToObjectStorageOperator):
     :param if_incomplete: what to do about results that look incomplete: ``"fail"`` (default), or ``"warn"`` and land
         them
     :param compress: ``"gzip"`` or ``None`` (default); Parquet is always compressed (zstd)
+    :param escape_formulas: CSV: whether values that a spreadsheet could take for formulas get an apostrophe in front,
+        phone numbers with their ``+`` among them; default no
+    :param redact: fields that must not be in the files (templated): a list of those to leave out, or a mapping to
+        ``"drop"`` or ``"hash"``. A name stands for columns and for fields of nested values. What is hashed has the
+        HMAC-SHA-256 of its value instead, hexadecimal. A name that is nowhere in the results fails the task
+    :param redact_conn_id: connection whose password is the key of the hashes (templated)
     :param graine_conn_id: the connection (templated); default ``graine_default``
     :return: a list with, per file, ``batch_id``, ``uri``, ``bytes``, ``rows``, ``contacts`` (on the batch) and
         ``sha256`` (of the file as it is in the store); the last three are ``None`` for a file that was there and
@@ -48,10 +70,20 @@ class GraineToObjectStorageOperator(ResultsToObjectStorageOperator):
     :raises TaskKilledError: when the task was stopped from outside; no partial file is left behind
     """
 
-    template_fields: Sequence[str] = ("batch_ids", "campaign_id", "path", "path_conn_id", "graine_conn_id")
+    template_fields: Sequence[str] = (
+        "batch_ids",
+        "campaign_id",
+        "path",
+        "path_conn_id",
+        "redact",
+        "redact_conn_id",
+        "graine_conn_id",
+    )
 
     noun, nouns = "batch", "batches"
+    _redacted_within: ClassVar[Mapping[str, frozenset[str]]] = {"current_call": _OF_A_CALL}
     _given: ClassVar[dict[str, Literal["csv", "jsonl"]]] = {"csv": "csv", "contacts": "jsonl"}
+    _results: GraineResults | None = None
 
     def __init__(
         self,
@@ -92,9 +124,15 @@ class GraineToObjectStorageOperator(ResultsToObjectStorageOperator):
             return [batch.batch_id for batch in self.hook.iter_campaign_batches(self.campaign_id)]
         return flat(self.batch_ids)
 
+    def _read_from(self, ids: list[str]) -> tuple[list[str] | None, list[str]]:
+        if self.campaign_id is not None:
+            return ids, [self.campaign_id]
+        return ids, list(self._results.campaign_ids) if self._results else []
+
     def _source(self) -> ResultSource:
         from airflow_provider_graine.hooks.graine_results import GraineResults
 
-        return GraineResults(
+        self._results = GraineResults(
             self.hook, kind=self.kind, include_calls=self.include_calls, if_incomplete=self.if_incomplete
         )
+        return self._results

@@ -38,6 +38,12 @@ class KatavenToObjectStorageOperator(ResultsToObjectStorageOperator):
     :param if_incomplete: what to do about contacts that are missing after three readings: ``"fail"`` (default), or
         ``"warn"`` and land the others
     :param compress: ``"gzip"`` or ``None`` (default); Parquet is always compressed (zstd)
+    :param escape_formulas: CSV: whether values that a spreadsheet could take for formulas get an apostrophe in front,
+        phone numbers with their ``+`` among them; default no
+    :param redact: fields that must not be in the files (templated): a list of those to leave out, or a mapping to
+        ``"drop"`` or ``"hash"``. A name stands for columns and for fields of nested values. What is hashed has the
+        HMAC-SHA-256 of its value instead, hexadecimal. A name that is nowhere in the results fails the task
+    :param redact_conn_id: connection whose password is the key of the hashes (templated)
     :param kataven_conn_id: the connection (templated); default ``kataven_default``
     :return: a list with, per file, ``campaign_id``, ``uri``, ``bytes``, ``rows``, ``contacts`` (on the campaign) and
         ``sha256`` (of the file as it is in the store); the last three are ``None`` for a file that was there and
@@ -48,7 +54,15 @@ class KatavenToObjectStorageOperator(ResultsToObjectStorageOperator):
     :raises TaskKilledError: when the task was stopped from outside; no partial file is left behind
     """
 
-    template_fields: Sequence[str] = ("campaign_ids", "campaign_id", "path", "path_conn_id", "kataven_conn_id")
+    template_fields: Sequence[str] = (
+        "campaign_ids",
+        "campaign_id",
+        "path",
+        "path_conn_id",
+        "redact",
+        "redact_conn_id",
+        "kataven_conn_id",
+    )
 
     noun, nouns = "campaign", "campaigns"
 
@@ -87,6 +101,9 @@ class KatavenToObjectStorageOperator(ResultsToObjectStorageOperator):
         if self.campaign_ids is None:
             return flat(self.campaign_id, "campaign_id")
         return flat(self.campaign_ids, "campaign_ids")
+
+    def _read_from(self, ids: list[str]) -> tuple[list[str] | None, list[str]]:
+        return None, ids
 
     def _source(self) -> ResultSource:
         from airflow_provider_graine.hooks.kataven_results import KatavenResults

@@ -46,6 +46,9 @@ class FromSql(ListUpload):
         with query(self.sql, conn_id=self.sql_conn_id, parameters=self.parameters) as (columns, rows):
             contacts.add_tuples(columns, rows, origin="query")
 
+    def _sources(self) -> tuple[list[str], list[tuple[str, str]]]:
+        return [], [(self.sql, self.sql_conn_id)]
+
     @property
     def suppression_conn_id(self) -> str | None:
         """Connection of the queries in ``suppress``."""
@@ -89,3 +92,6 @@ class FromObjectStorage(ListUpload):
 
         for group in local_files(self.path, conn_id=self.path_conn_id):
             contacts.add_files(group, format=self.file_format, delimiter=self.delimiter)
+
+    def _sources(self) -> tuple[list[str], list[tuple[str, str]]]:
+        return [self.path] if isinstance(self.path, str) else list(self.path), []

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseHook
 
 from airflow_provider_graine.exceptions import ConfigurationError, TaskKilledError
+from airflow_provider_graine.lineage.telling import TellsLineage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
+    from airflow_provider_graine.hooks.calling_service import CallingServiceHook
+    from airflow_provider_graine.lineage.data import TaskLineage
     from airflow_provider_graine.results.files import ResultFiles, ResultSource, Share
     from airflow_provider_graine.results.landing import LandedFile
+    from airflow_provider_graine.results.redaction import Redaction
 
 
 class _Killed(BaseException):
     """The task was killed. No ``except Exception`` on the way may take it for an error of the store."""
 
 
-class ResultsToObjectStorageOperator(BaseOperator):
+class ResultsToObjectStorageOperator(TellsLineage):
     """
     Land results in object storage; a file appears whole or not at all.
 
@@ -34,6 +38,9 @@ class ResultsToObjectStorageOperator(BaseOperator):
     :param if_exists: what to do about a file that is there
     :param if_incomplete: what to do about results that look incomplete
     :param compress: ``"gzip"`` or ``None``
+    :param escape_formulas: CSV: whether values that a spreadsheet could take for formulas are made text
+    :param redact: fields to leave out, or mapping from fields to ``"drop"`` or ``"hash"`` (templated)
+    :param redact_conn_id: connection whose password is the key of the hashes (templated)
     """
 
     ui_color = "#f2e8d5"
@@ -42,7 +49,12 @@ class ResultsToObjectStorageOperator(BaseOperator):
     noun: ClassVar[str]
     nouns: ClassVar[str]
 
+    #: Fields of what the source gives, and those that come only within them.
+    _redacted_within: ClassVar[Mapping[str, frozenset[str]]] = {}
+
     _is_at_work = False
+    #: The task's result, as soon as there is one.
+    _files_landed: Sequence[Mapping[str, Any]] = ()
 
     def __init__(
         self,
@@ -55,6 +67,9 @@ class ResultsToObjectStorageOperator(BaseOperator):
         if_exists: Literal["fail", "replace", "skip"] = "fail",
         if_incomplete: Literal["fail", "warn"] = "fail",
         compress: Literal["gzip"] | None = None,
+        escape_formulas: bool = False,
+        redact: Mapping[str, Literal["drop", "hash"]] | Sequence[str] | None = None,
+        redact_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,6 +81,14 @@ class ResultsToObjectStorageOperator(BaseOperator):
         self.if_exists = if_exists
         self.if_incomplete = if_incomplete
         self.compress = compress
+        self.escape_formulas = escape_formulas
+        self.redact = redact
+        self.redact_conn_id = redact_conn_id
+
+    @cached_property
+    @abstractmethod
+    def hook(self) -> CallingServiceHook:
+        """The hook of the connection."""
 
     @abstractmethod
     def _given_ids(self) -> list[str]:
@@ -88,7 +111,8 @@ class ResultsToObjectStorageOperator(BaseOperator):
         """Land one file after the other, or one of all."""
         self._is_at_work = True
         try:
-            return self._landed()
+            self._files_landed = landed = self._landed()
+            return landed
         except _Killed:
             raise TaskKilledError(
                 "The task was stopped from outside before all results were landed. Files that were landed before are "
@@ -96,6 +120,23 @@ class ResultsToObjectStorageOperator(BaseOperator):
             ) from None
         finally:
             self._is_at_work = False
+
+    @abstractmethod
+    def _read_from(self, ids: list[str]) -> tuple[list[str] | None, list[str]]:
+        """
+        Return the batches that results were read of, where the service has such, and the campaigns, where known.
+
+        :param ids: the ids of what was landed
+        """
+
+    def lineage(self, ti: Any) -> TaskLineage:
+        """Return what the results are from and where they are now."""
+        from airflow_provider_graine.lineage.landings import landing_lineage
+
+        shares = [share for file in self._files_landed for share in file.get(self.nouns, [file])]
+        ids = [str(share[f"{self.noun}_id"]) for share in shares]
+        batch_ids, campaign_ids = self._read_from(ids)
+        return landing_lineage(self.hook, landed=self._files_landed, batch_ids=batch_ids, campaign_ids=campaign_ids)
 
     def on_kill(self) -> None:
         """
@@ -112,6 +153,7 @@ class ResultsToObjectStorageOperator(BaseOperator):
 
         self._ensure_arguments()
         path = ObjectStoragePath(self.path, conn_id=self.path_conn_id)
+        _ = self._redaction  # wrong arguments show before anything is downloaded
         ids = self._ids()
         if not ids:
             self.log.info("There are no %s, so there is no file", self.nouns)
@@ -129,8 +171,7 @@ class ResultsToObjectStorageOperator(BaseOperator):
         for name, possible in choices.items():
             if getattr(self, name) not in possible:
                 raise ConfigurationError(
-                    f"{name} is {getattr(self, name)!r}; here it can be {' or '.join(map(repr, possible))}. Nothing "
-                    "was downloaded."
+                    f"Here {name} can be {' or '.join(map(repr, possible))}. Nothing was downloaded."
                 )
         if self.column_types:
             from airflow_provider_graine.results.tables import ensure_types
@@ -138,6 +179,8 @@ class ResultsToObjectStorageOperator(BaseOperator):
             if self.format != "parquet":
                 raise ConfigurationError('column_types are for format="parquet". Nothing was downloaded.')
             ensure_types(self.column_types)
+        if self.escape_formulas and self._landed_format != "csv":
+            raise ConfigurationError('escape_formulas is for format="csv". Nothing was downloaded.')
 
     def _ids(self) -> list[str]:
         ids = self._given_ids()
@@ -152,11 +195,34 @@ class ResultsToObjectStorageOperator(BaseOperator):
         return ResultFiles(
             source=self._source(),
             given=self._given_format,
-            format=self.format or self._given_format,
+            format=self._landed_format,
             column_types=self.column_types,
             compress=self.compress,
             if_exists=self.if_exists,
+            redaction=self._redaction,
+            escape_formulas=self.escape_formulas,
         )
+
+    @property
+    def _landed_format(self) -> Literal["csv", "jsonl", "parquet"]:
+        return self.format or self._given_format
+
+    @cached_property
+    def _redaction(self) -> Redaction | None:
+        if self.redact is None:
+            return None
+        from airflow_provider_graine.results.redaction import Redaction, read_key, read_redact
+
+        fields = read_redact(self.redact)
+        key = b""
+        if "hash" in fields.values():
+            if not self.redact_conn_id:
+                raise ConfigurationError(
+                    'redact with "hash" needs redact_conn_id: a connection whose password is the key of the hashes. '
+                    "Nothing was downloaded."
+                )
+            key = read_key(BaseHook.get_connection(self.redact_conn_id).password)
+        return Redaction(fields, key, self._redacted_within) if fields else None
 
     def _single(self, id: str, folder: ObjectStoragePath) -> dict[str, Any]:
         suffix = ".gz" if self.compress else ""
