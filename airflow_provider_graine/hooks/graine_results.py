@@ -42,6 +42,8 @@ class GraineResults:
         self._kind = kind
         self._include_calls = include_calls
         self._if_incomplete = if_incomplete
+        #: The campaigns of the batches, as far as they were read.
+        self.campaign_ids: dict[str, None] = {}
 
     def take(self, id: str, use: Callable[[Results], T]) -> T:
         """
@@ -63,6 +65,8 @@ class GraineResults:
     def _once(self, batch_id: str, use: Callable[[Results], T]) -> T:
         # Looked at before: what is completed now is completed in the results too.
         batch = self._hook.get_batch(batch_id)
+        if batch.campaign_id:
+            self.campaign_ids[batch.campaign_id] = None
         rows = CsvRowCounter() if self._kind == "csv" else LineCounter()
         source = self._export(batch) if self._kind == "csv" else self._contacts(batch)
         with closing(source):
