@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,14 +19,20 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
 
-__all__ = ["bag", "sandbox", "shared_sandbox", "standing_sandbox"]
+__all__ = ["ON_CALL", "bag", "sandbox", "sandbox_of_today", "shared_sandbox", "standing_sandbox"]
+
+#: Whom the notifier phones.
+ON_CALL = "+14155550123"
 
 
 @pytest.fixture(scope="session")
 def bag() -> DagBag:
     """The example DAGs, parsed; their runs have a database."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=120)
-    from airflow.dag_processing.dagbag import DagBag
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
     return DagBag(EXAMPLE_DAGS)
 
@@ -35,4 +42,14 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A service where an hour takes a second, on a Monday morning in India."""
     with Sandbox(speed=3_600, seed=3, start="2026-05-11T04:00:00Z") as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_GRAINE_DEFAULT", sandbox.connection_json())
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox_of_today(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A service whose time is the real one, and passes faster; somebody is on call."""
+    with Sandbox(speed=600, seed=3) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_GRAINE_DEFAULT", sandbox.connection_json())
+        callee = {"conn_type": "generic", "login": "Testina On-Call", "password": ON_CALL}
+        monkeypatch.setenv("AIRFLOW_CONN_ON_CALL", json.dumps(callee))
         yield sandbox

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
 import threading
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from airflow_provider_graine.hooks.graine import GraineHook
+from airflow_provider_graine.notifications import one_call
 from airflow_provider_graine.sandbox import Sandbox
 from demo.warehouse import fill
 from tests.conftest import EXAMPLE_DAGS
+from tests.dags.conftest import ON_CALL
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -25,9 +31,13 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::airflow_provider_graine")]
 
 DAG_IDS = [
+    "example_graine_approval",
     "example_graine_batch",
     "example_graine_files",
+    "example_graine_notifier",
+    "example_graine_outcomes",
     "example_graine_partitions",
+    "example_graine_results",
     "example_graine_sql",
     "example_graine_watch",
     "example_kataven_hours",
@@ -38,15 +48,17 @@ DAG_IDS = [
 def test_all_of_them_are_parsed_without_error_or_warning(bag: DagBag) -> None:
     assert bag.import_errors == {}
     assert sorted(bag.dags) == DAG_IDS
-    assert len(bag.dags) == len(list(EXAMPLE_DAGS.glob("*.py")))
+    assert {Path(dag.fileloc).name for dag in bag.dags.values()} == {file.name for file in EXAMPLE_DAGS.glob("*.py")}
     warnings = [line for lines in bag.captured_warnings.values() for line in lines]
     assert [line for line in warnings if "graine" in line] == []
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_it_is_serialized_for_the_scheduler(bag: DagBag, dag_id: str) -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.serialization import serialized_objects
 
+    # Airflow 3.1 has one class for both.
+    DagSerialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
     dag = bag.dags[dag_id]
     serialized = DagSerialization.to_dict(dag)
     json.dumps(serialized)
@@ -241,6 +253,121 @@ def test_the_short_list_is_paused_and_goes_on(
     _assert_private(sandbox, xcoms, capfd.readouterr())
 
 
+@pytest.mark.parametrize(("answer", "called"), [("Approve", 29), ("Reject", 0)])
+def test_nobody_is_called_before_somebody_approves(
+    bag: DagBag, sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str], answer: str, called: int
+) -> None:
+    conf = _write_files(tmp_path, do_not_call="+918765400007") | {"campaign_id": _campaign(sandbox)}
+    seen: list[tuple[str, int]] = []
+
+    def answer_it() -> None:
+        request = _answer("example_graine_approval", "approve", answer, lambda: len(sandbox.batches))
+        seen.append(request)
+
+    person = threading.Thread(target=answer_it, daemon=True)
+    person.start()
+    xcoms = _run(bag, "example_graine_approval", conf)
+    person.join(5)
+
+    [(asked, batches_then)] = seen
+    assert batches_then == 0
+    assert "Call 29 people?" in asked
+    assert "would call **29** people" in asked
+    assert "Left out: 1 (1 suppressed)." in asked
+    assert set(sandbox.dialled.values()) == ({1} if called else set())
+    assert len(sandbox.dialled) == called
+    assert ("return_value" in xcoms["call_people"]) == bool(called)
+    assert not re.search(r"87654|Testina", asked + json.dumps(xcoms, default=str) + str(capfd.readouterr()))
+
+
+def test_landed_results_are_an_asset_that_schedules_another_dag(
+    bag: DagBag, sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    conf = _write_files(tmp_path, do_not_call="") | {"campaign_id": _campaign(sandbox)}
+
+    xcoms = _run(bag, "example_graine_results", conf)
+
+    outcomes = bag.dags["example_graine_outcomes"]
+    count_outcomes = outcomes.get_task("count_outcomes").python_callable
+    asset = count_outcomes.__globals__["call_results"]
+    assert _emitted(asset.uri) == ["land_results"]
+    assert [each.uri for each in outcomes.timetable.asset_condition.objects] == [asset.uri]
+
+    class Events:
+        def __getitem__(self, changed: Any) -> list[Any]:
+            assert changed is asset
+            landed = SimpleNamespace(xcom_pull=lambda: xcoms["land_results"]["return_value"])
+            return [SimpleNamespace(source_task_instance=landed)]
+
+    counts = count_outcomes(triggering_asset_events=Events())
+    assert sum(counts.values()) == 30
+    assert "completed" in counts
+    _assert_private(sandbox, xcoms, capfd.readouterr())
+
+
+def test_people_chosen_in_python_are_called_by_a_task_for_each_region(
+    bag: DagBag,
+    sandbox_of_today: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    sandbox = sandbox_of_today
+    for region, first in (("north", 0), ("south", 30)):
+        rows = [
+            f"+91987654{number:05d},Testina Callee-{number},{'no' if number % 3 else 'yes'}\n"
+            for number in range(first, first + 12)
+        ]
+        (tmp_path / f"{region}.csv").write_text("phone_number,callee_name,agreed\n" + "".join(rows), encoding="utf-8")
+
+    conf = {"campaign_id": _campaign(sandbox), "people": tmp_path.as_uri()}
+    monkeypatch.setattr(bag.dags["example_graine_notifier"], "deadline", None)  # as below
+    xcoms = _run(bag, "example_graine_notifier", conf)
+
+    assert sandbox.dialled == dict.fromkeys(
+        (f"+91987654{number:05d}" for number in (*range(0, 12, 3), *range(30, 42, 3))), 1
+    )
+    batch_ids = [xcoms[f"call_people[{index}]"]["return_value"] for index in range(2)]
+    assert sorted(each for ids in batch_ids for each in ids) == sorted(sandbox.batches)
+    variables = sandbox.contacts(batch_ids[1][0])[0]["call_variables"]
+    assert variables == {"callee_name": "Testina Callee-30", "region": "south"}
+    assert ON_CALL not in sandbox.dialled
+    _assert_private(sandbox, xcoms, capfd.readouterr())
+
+
+def test_somebody_is_phoned_once_when_the_run_fails_and_once_when_it_is_late(
+    bag: DagBag,
+    sandbox_of_today: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sandbox, dag_id = sandbox_of_today, "example_graine_notifier"
+    monkeypatch.setenv("AIRFLOW_VAR_ON_CALL_CAMPAIGN", _campaign(sandbox))
+    monkeypatch.setattr(one_call, "_LOOKS", (0.0, 0.1))
+    if not hasattr(bag.dags[dag_id].get_task("choose_regions"), "retry_policy"):  # before Airflow 3.3
+        bag.dags[dag_id].get_task("call_people").partial_kwargs["retries"] = 0
+    (tmp_path / "north.csv").write_text("phone_number,callee_name,agreed\n+919876543210,Testina Callee,yes\n")
+    conf = {"campaign_id": "cmp_none", "people": tmp_path.as_uri(), "regions": ["north"]}
+
+    [alert] = bag.dags[dag_id].deadline
+    monkeypatch.setattr(bag.dags[dag_id], "deadline", None)  # dag.test() has no queue, and cannot end with one in 3.3
+    _run(bag, dag_id, conf, state="failed")
+
+    assert _told(sandbox) == ["dag"]
+    for _ in range(2):  # such as in another triggerer, when the first one is lost
+        _miss_deadline(dag_id, alert)
+    assert _told(sandbox) == ["dag", "deadline"]
+    contacts = [contact for batch_id in sandbox.batches for contact in sandbox.contacts(batch_id)]
+    assert {contact["phone_number"] for contact in contacts} == {ON_CALL}
+    assert {contact["call_variables"]["callee_name"] for contact in contacts} == {"Testina On-Call"}
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert all(f"Batch {batch_id} phones somebody about" in said for batch_id in sandbox.batches)
+    assert "No retry: the service does not know the id" in said or "retry_policy" not in said
+    assert not re.search(f"{ON_CALL[2:]}|Testina|9876543210", said)
+
+
 def test_a_run_is_for_each_batch_that_ended_once(bag: DagBag) -> None:
     dag = bag.dags["example_graine_watch"]
     choose_batches = dag.get_task("choose_batches").python_callable
@@ -271,11 +398,98 @@ def _run(bag: DagBag, dag_id: str, conf: dict[str, Any], *, state: str = "succes
     run = dag.test(run_conf=conf)
     assert run.state == state
     xcoms: dict[str, dict[str, Any]] = {task_id: {} for task_id in dag.task_dict}
+    links: list[str] = []
     with create_session() as session:
         for xcom in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id)):
+            if xcom.key.endswith("_calls_link"):  # an address for the UI, in every task that deals with calls
+                links.append(XComModel.deserialize_value(xcom))
+                continue
             name = f"{xcom.task_id}[{xcom.map_index}]" if xcom.map_index >= 0 else xcom.task_id
             xcoms.setdefault(name, {})[xcom.key] = XComModel.deserialize_value(xcom)
+    assert not re.search(r"Testina|%2B91|gat_", " ".join(links))
     return xcoms
+
+
+def _campaign(sandbox: Sandbox) -> str:
+    hook = GraineHook()
+    try:
+        return hook.create_campaign(name="One", agent_id="agent_1", phone_numbers=["+918045678900"]).campaign_id
+    finally:
+        hook.close()
+
+
+def _answer(dag_id: str, task_id: str, option: str, look: Callable[[], int]) -> tuple[str, int]:
+    """Answer a request for input as the API does; give what was asked, and what the look showed right before."""
+    from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+    from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+    from airflow.models.hitl import HITLDetail
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with create_session() as session:
+            open_requests = select(HITLDetail).where(HITLDetail.responded_at.is_(None))
+            for request in session.scalars(open_requests):
+                ti = request.task_instance
+                if (ti.dag_id, ti.task_id) == (dag_id, task_id) and ti.state in ("awaiting_input", "deferred"):
+                    seen = f"{request.subject}\n{request.body}", look()
+                    update_hitl_detail(
+                        dag_id=dag_id,
+                        dag_run_id=ti.run_id,
+                        task_id=task_id,
+                        update_hitl_detail_payload=UpdateHITLDetailPayload(chosen_options=[option]),
+                        user=SimpleNamespace(get_id=lambda: "1", get_name=lambda: "someone"),
+                        session=session,
+                    )
+                    return seen
+        time.sleep(0.1)
+    raise AssertionError("nobody was asked")
+
+
+def _emitted(uri: str) -> list[str]:
+    """Give the tasks that have changed an asset."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        events = select(AssetEvent.source_task_id).join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+        return [str(task_id) for task_id in session.scalars(events.where(AssetModel.uri == uri))]
+
+
+def _miss_deadline(dag_id: str, alert: Any) -> None:
+    """Do what the scheduler does when the latest run is late, and then what the triggerer does."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.deadline import Deadline
+    from airflow.sdk.module_loading import import_string
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    async def run(trigger: Any) -> list[Any]:
+        return [event.payload["state"] async for event in trigger.run()]
+
+    with create_session() as session:
+        dag_run = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc())).first()
+        assert dag_run is not None
+        deadline = session.scalar(select(Deadline).where(Deadline.dagrun_id == dag_run.id))
+        if deadline is None:
+            more = {"deadline_alert_id": None} if "deadline_alert_id" in Deadline.__table__.columns else {}
+            deadline = Deadline(deadline_time=datetime.now(UTC), callback=alert.callback, dagrun_id=dag_run.id, **more)
+            session.add(deadline)
+            session.flush()
+        deadline.handle_miss(session=session)
+        session.flush()
+        stored = deadline.trigger if hasattr(deadline, "trigger") else deadline.callback.trigger
+        session.refresh(stored)
+        path, kwargs = stored.classpath, stored.kwargs
+    assert ON_CALL not in json.dumps(kwargs, default=str)
+    assert asyncio.run(run(import_string(path)(**kwargs))) == ["running", "success"]
+
+
+def _told(sandbox: Sandbox) -> list[str]:
+    """Give what people were phoned about, in the order of the batches."""
+    return [sandbox.contacts(batch_id)[0]["call_variables"]["failure"] for batch_id in sandbox.batches]
 
 
 def _write_files(folder: Path, *, do_not_call: str) -> dict[str, str]:
