@@ -21,14 +21,17 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-real e2e crash bench check format pins clean
+.PHONY: help demo up test test-real e2e crash crash-oldest matrix bench check docs release-check format pins clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo-ready ## Run the main job on embedded parts: people in, calls made, results landed; phones nobody
 	$(SAY) "Demo: people from a warehouse are called (by a local stand-in) and the results land as files"
 	@$(BIN)/python -m demo --service $(SERVICE) $(ARGS)
+
+up: $(VENV)/.demo-ready ## Start Airflow with a sandbox, the example DAGs and the page of calls, to click through
+	@$(BIN)/python -m demo.up $(ARGS)
 
 test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
 	$(SAY) "Tests (those marked real, e2e and crash have their own targets: make test-real, make e2e, make crash)"
@@ -42,14 +45,17 @@ e2e: $(VENV)/.dev-ready ## Run the tests on a real Airflow (scheduler, triggerer
 	$(SAY) "Tests on a real Airflow"
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
 
-crash: $(VENV)/.dev-ready $(OLDEST)/.ready ## Kill tasks at every step of uploads and waits, on the newest and the oldest Airflow
-	$(SAY) "Killed uploads and waits, on the newest and the oldest supported Airflow at the same time"
-	@mkdir -p .work
-	@$(OLDEST)/bin/python -m pytest tests/crash $(ARGS) >.work/crash-oldest.log 2>&1 & oldest=$$!; \
-	trap 'kill $$oldest' INT TERM; \
-	$(BIN)/python -m pytest tests/crash $(ARGS); newest=$$?; \
-	wait $$oldest; oldest=$$?; \
-	cat .work/crash-oldest.log; exit $$((newest || oldest))
+crash: $(VENV)/.dev-ready ## Kill tasks at every step of uploads and waits
+	$(SAY) "Killed uploads and waits"
+	@$(BIN)/python -m pytest tests/crash -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+
+crash-oldest: $(OLDEST)/.ready ## The same on the oldest supported Airflow
+	$(SAY) "Killed uploads and waits, on the oldest supported Airflow"
+	@$(OLDEST)/bin/python -m pytest tests/crash $(ARGS)
+
+matrix: $(VENV)-pins/.ready ## Run what depends on Airflow on all supported versions of it and of Python (a cell: ONLY="3.4")
+	$(SAY) "Every supported Airflow and Python, and the lowest dependencies"
+	@$(PYTHON) .ci/matrix.py --uv $(VENV)-pins/bin/uv $(ONLY)
 
 bench: $(VENV)/.dev-ready ## Measure beside a plain script: make bench NAME=waiting (benchmarks/README.md lists them)
 	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
@@ -61,6 +67,15 @@ check: $(VENV)/.dev-ready ## Lint, formatting, types
 	@$(BIN)/ruff format --check .
 	$(SAY) "mypy --strict"
 	@$(BIN)/mypy airflow_provider_graine
+
+docs: $(VENV)/.dev-ready ## Build the documentation as a site, into build/docs
+	$(SAY) "Documentation"
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
+release-check: $(VENV)/.dev-ready ## Check what must hold of a release (with the tag to be made: ARGS="--tag v0.1.0")
+	$(SAY) "Release"
+	@$(BIN)/python .ci/release_check.py $(ARGS)
 
 format: $(VENV)/.dev-ready ## Format the code and sort the imports
 	@$(BIN)/ruff check --fix .
