@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_graine.operators.calls_wait import CallsWait
+from airflow_provider_graine.operators.links import GraineCallsLink
 from airflow_provider_graine.watching.graine_stop import Action, stop_calls
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class GraineCallsWait(CallsWait):
     :param graine_conn_id: the connection (templated)
     """
 
+    operator_extra_links = (GraineCallsLink(),)
     _actions = get_args(Action)
     #: Whether :meth:`_calls` gives a campaign.
     _waits_for_campaign = False

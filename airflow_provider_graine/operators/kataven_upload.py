@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_graine.exceptions import ConfigurationError
 from airflow_provider_graine.operators.kataven_start import StartsCampaigns
 from airflow_provider_graine.operators.kataven_wait import kept_campaign_ids, wait_for_campaigns
+from airflow_provider_graine.operators.links import KatavenCallsLink
 from airflow_provider_graine.operators.list_upload import ListUpload
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class KatavenUploadOperator(ListUpload, StartsCampaigns):
     :raises TaskKilledError: when the task was stopped from outside
     """
 
+    operator_extra_links = (KatavenCallsLink(of_task=True),)
     template_fields: Sequence[str] = (
         "name",
         "agent_id",
@@ -202,6 +204,11 @@ class KatavenUploadOperator(ListUpload, StartsCampaigns):
         return KatavenPauseTrigger(
             until, kept=kept, campaign_ids=ids, kataven_conn_id=self.kataven_conn_id, on_kill=self.kill_action
         )
+
+    _has_batches = False
+
+    def _campaigns_of(self, ids: list[str]) -> list[str]:
+        return ids
 
     def _kept_ids(self, context: Context) -> list[str]:
         return kept_campaign_ids(context)

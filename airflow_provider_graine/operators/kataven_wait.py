@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from airflow_provider_graine.operators.calls_wait import CallsWait
+from airflow_provider_graine.operators.links import KatavenCallsLink
 from airflow_provider_graine.watching.kataven_stop import Action, stop_calls
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class KatavenCallsWait(CallsWait):
     :param kataven_conn_id: the connection (templated)
     """
 
+    operator_extra_links = (KatavenCallsLink(),)
     _actions = get_args(Action)
 
     def __init__(self, *, kataven_conn_id: str = "kataven_default", **kwargs: Any) -> None:

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow.sdk import BaseSensorOperator
 
 from airflow_provider_graine.operators.calls_wait import CallsWait
+from airflow_provider_graine.operators.links import push_links
 from airflow_provider_graine.waiting.decision import Decision, Wait
 from airflow_provider_graine.watching.clock import clock
 
@@ -62,6 +63,7 @@ class CallsEndSensor(CallsWait, BaseSensorOperator):
         """Wait; in deferrable mode look once and leave the rest to the triggerer."""
         with self._ending_as_asked(), self._skipping():
             wait = self._begin(context)
+            push_links(self, context)
             if not self.deferrable:
                 return super().execute(context)
             if self._is_done(self._look(wait), context):

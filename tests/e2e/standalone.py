@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -16,11 +14,10 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from demo import standalone
 from tests import servers
 
 _START_TIMEOUT = 180.0  # seconds; a start takes about twenty
-_STOP_TIMEOUT = 15.0
-_COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
 class Standalone:
@@ -35,27 +32,11 @@ class Standalone:
     def __init__(self, home: Path, *, dags: Path, environment: Mapping[str, str]) -> None:
         self.home = home
         self.output = home / "standalone.log"
-        api_port, worker_log_port, trigger_log_port = _free_ports(3)
+        api_port, worker_log_port, trigger_log_port = standalone.free_ports(3)
         self.url = f"http://127.0.0.1:{api_port}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         self._environment = {
-            **inherited,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "NO_COLOR": "1",
+            **standalone.environment(home, dags=dags, port=api_port, log_ports=(worker_log_port, trigger_log_port)),
             "PYTHONWARNINGS": "default",  # deprecations are to be seen in the logs
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(api_port),
-            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a cold server on a busy machine
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             **environment,
         }
         self._started: list[subprocess.Popen[bytes]] = []
@@ -82,41 +63,21 @@ class Standalone:
 
     def __exit__(self, *_: object) -> None:
         self._api.close()
-        for process in self._processes():
-            process.terminate()
-        deadline = time.monotonic() + _STOP_TIMEOUT
-        while (alive := self._processes()) and time.monotonic() < deadline:
-            psutil.wait_procs(alive, timeout=0.2)
-        while alive := self._processes():
-            for process in alive:
-                process.kill()
-            psutil.wait_procs(alive, timeout=1)
-        for started in self._started:
-            started.wait()
+        standalone.end(self._started)
         self._servers.close()
 
     def _launch(self) -> None:
         self._start("standalone")
 
     def _start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        with self.output.open("ab") as output:
-            started = subprocess.Popen(
-                [Path(sys.executable).with_name("airflow"), *command],
-                env=self._environment | environment,
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its components outlive it: the session is what is ended
-            )
+        started = standalone.start(
+            *command, home=self.home, environment=self._environment | environment, output=self.output
+        )
         self._started.append(started)
         return started
 
     def _processes(self) -> list[psutil.Process]:
-        for started in self._started:
-            started.poll()  # else it stays a zombie
-        sessions = {started.pid for started in self._started}
-        return [process for process in psutil.process_iter(["cmdline"]) if _session(process) in sessions]
+        return standalone.processes(self._started)
 
     def _is_healthy(self) -> bool:
         assert all(each.poll() is None for each in self._started), self._with_output("Airflow ended by itself")
@@ -124,7 +85,7 @@ class Standalone:
             health = self._api.get("/api/v2/monitor/health")
         except httpx.TransportError:
             return False
-        return health.is_success and all(health.json()[part]["status"] == "healthy" for part in _COMPONENTS)
+        return health.is_success and all(health.json()[part]["status"] == "healthy" for part in standalone.COMPONENTS)
 
     def wait_until(self, happened: Callable[[], bool], what: str, *, timeout: float) -> None:
         """Wait for something to happen, and show what Airflow said where it does not."""
@@ -278,18 +239,3 @@ class DagRun:
 def _readable(line: dict[str, Any]) -> str:
     errors = [f"\n    {error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or ()]
     return f"  {line['event']}{''.join(errors)}"
-
-
-def _session(process: psutil.Process) -> int | None:
-    try:
-        return None if process.status() == psutil.STATUS_ZOMBIE else os.getsid(process.pid)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        return None
-
-
-def _free_ports(number: int) -> list[int]:
-    with ExitStack() as held:
-        listeners = [held.enter_context(socket.socket()) for _ in range(number)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]
