@@ -1,4 +1,4 @@
-"""The table "What happens when …" of docs/waiting.md: each cell is read from the page and played."""
+"""The table "What happens when …" of docs/what_happens_when.md, on waits: each cell is read from the page and played."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_graine import exceptions
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.watching.graine_watch import decide
+from tests.compat import TaskDeferred
 from tests.waits import Waiting, clock, waiting
 
 __all__ = ["clock", "waiting"]
 
 HOUR = 3600.0
-PAGE = Path(__file__).parents[2] / "docs" / "waiting.md"
+PAGE = Path(__file__).parents[2] / "docs" / "what_happens_when.md"
 TESTS = Path(__file__).parents[1]
 
 CANNOT_HAPPEN = "\N{EN DASH}"
@@ -54,7 +54,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _table() -> tuple[list[str], dict[str, dict[str, str]]]:
-    chapter = PAGE.read_text(encoding="utf-8").partition("## What happens when")[2].partition("\n## ")[0]
+    chapter = PAGE.read_text(encoding="utf-8").partition("## Waits")[2].partition("\n## ")[0]
     lines = chapter.splitlines()
     head, _, *rows = [line for line in lines if line.startswith("|")]
     columns = _cells(head)[1:]

@@ -1,4 +1,4 @@
-"""The table "What happens when …" of docs/protocol.md: one test a row, of the row's name."""
+"""The table "What happens when …" of docs/what_happens_when.md, on uploads: one test a row, of the row's name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger
 from tests.task import StateStore, Task
 
-PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
+PAGE = Path(__file__).parents[2] / "docs" / "what_happens_when.md"
 
 
 class WorkerLostError(BaseException):
@@ -49,7 +49,7 @@ def memory(request: pytest.FixtureRequest, task: Task, tmp_path: Path) -> dict[s
 
 
 def test_every_row_has_its_test() -> None:
-    table = PAGE.read_text().partition("## What happens when")[2].split("\n## ")[0]
+    table = PAGE.read_text().partition("## Uploads")[2].split("\n## ")[0]
     rows = re.findall(r"^\| (?!…|---)(.+?) \|", table.replace("| … with", "| with"), flags=re.MULTILINE)
     names = {"test_" + re.sub(r"[^a-z0-9]+", "_", row.lower().replace("`", "")).strip("_") for row in rows}
     assert len(rows) > 10

@@ -100,7 +100,7 @@ def test_the_wheels_metadata_are_complete(wheel: zipfile.ZipFile) -> None:
     [folder] = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = message_from_bytes(wheel.read(f"{folder}/METADATA"))
     assert metadata["Name"] == "airflow-provider-graine"
-    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-Expression"] == "Apache-2.0 AND MIT"
     assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
     assert set(metadata.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
     assert b"Apache License" in wheel.read(f"{folder}/licenses/LICENSE")
