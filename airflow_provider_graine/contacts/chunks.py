@@ -17,10 +17,13 @@ from airflow_provider_graine.contacts.database import count, literal
 from airflow_provider_graine.exceptions import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
+
+    from airflow_provider_graine.contacts.local_time import Stretch
 
 
 #: Index of a chunk, how many people it has, and the first and last row of the list that are in it.
@@ -30,7 +33,7 @@ _END = b"\x02"  # after the last person of a chunk; in no JSON
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 _ROWS_AT_ONCE = 50_000
 _NOT_EXCLUDED = "digits NOT IN (SELECT digits FROM excluded)"
-_ACCEPTED = "(SELECT ordinal, digits, variables FROM accepted JOIN contacts USING (ordinal))"
+_ACCEPTED = "(SELECT ordinal, digits, variables FROM accepted JOIN said USING (ordinal))"
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,28 @@ class _Piece:
     :param those: SQL condition on the plan: who is in it
     :param index: SQL expression of the index of each one's chunk
     :param is_last: SQL condition: somebody is the last one of a chunk
+    :param start: when they may be called first, where that is not the same for all
     """
 
     those: str
     index: str
     is_last: str
+    start: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """
+    What is cut without a look at the rest.
+
+    :param place: where it begins
+    :param people: how many there are
+    :param start: as in :class:`Chunk`
+    """
+
+    place: int
+    people: int
+    start: datetime | None = None
 
 
 @dataclass
@@ -78,6 +98,7 @@ class Chunk:
     :param contacts: JSON array for the request body, UTF-8: ``[{"phone_number": …, "call_variables": {…}}, …]``
     :param fingerprint: SHA-256 (hex) of them: who is in it, in which order, and what is said to them
     :param span: first and last row of the whole list that are in it; nobody of another chunk lies between
+    :param start: when they may be called first, where people are called by the clock where they are
     """
 
     index: int
@@ -85,6 +106,7 @@ class Chunk:
     contacts: bytes = field(repr=False)
     fingerprint: str
     span: tuple[int, int] = (0, -1)
+    start: datetime | None = None
 
     def phone_numbers(self) -> list[str]:
         """:return: the E.164 numbers, in order"""
@@ -99,6 +121,7 @@ def cut(
     plan: str,
     everybody: bool = False,
     csv_bytes: int | None = None,
+    stretches: Sequence[Stretch] = (),
 ) -> Iterator[Chunk]:
     """
     Cut what is still to be sent into chunks.
@@ -123,26 +146,59 @@ def cut(
         """)
     pace = _Pace()
     if csv_bytes is None:
-        pieces = _by_number(db, size, plan, pace)
+        pieces = _by_number(size, _parts_by_start(db, plan, stretches), pace)
     else:
         pieces = _by_bytes(db, _parts_of(db, size, csv_bytes), plan)
     return _chunks(db, pieces, pace, plan=plan, directory=directory)
 
 
-def number_of_chunks(db: DuckDBPyConnection, size: int, *, csv_bytes: int | None = None) -> int:
+def number_of_chunks(
+    db: DuckDBPyConnection, size: int, *, csv_bytes: int | None = None, stretches: Sequence[Stretch] = ()
+) -> int:
     """
     Tell how many chunks :func:`cut` would make of what is still to be sent.
 
     :param db: a screened database
     :param size: people in a chunk, at most
     :param csv_bytes: bytes of a chunk's CSV file, at most
+    :param stretches: who is called when
     """
+    if stretches:
+        return sum(-(-people // size) for people in left_in(db, stretches))
     if csv_bytes is None:
         return -(-count(db, f"SELECT count(*) FROM accepted WHERE {_NOT_EXCLUDED}") // size)
     parts = _parts_of(db, size, csv_bytes)
     return count(
         db, f"SELECT count(DISTINCT first) FROM accepted ASOF JOIN {parts} ON ordinal >= first WHERE {_NOT_EXCLUDED}"
     )
+
+
+def left_in(db: DuckDBPyConnection, stretches: Sequence[Stretch]) -> list[int]:
+    """
+    Count who is still to be sent.
+
+    :param db: a screened database
+    :param stretches: who is called when
+    :return: how many are in each
+    """
+    left = f"(SELECT ordinal, 0 AS place FROM accepted WHERE {_NOT_EXCLUDED})"
+    return [part.people for part in _parts_by_start(db, left, stretches)]
+
+
+def _parts_by_start(db: DuckDBPyConnection, people: str, stretches: Sequence[Stretch]) -> list[_Part]:
+    if not stretches:
+        return [_Part(0, count(db, f"SELECT count(*) FROM {people}"))]
+    found = {
+        first: (place, number)
+        for first, place, number in db.execute(
+            f"""
+            SELECT first, min(place), count(*)
+            FROM {people} ASOF JOIN (SELECT unnest(?::BIGINT[]) AS first) ON ordinal >= first GROUP BY first
+            """,
+            [[stretch.first for stretch in stretches]],
+        ).fetchall()
+    }
+    return [_Part(*found.get(stretch.first, (0, 0)), stretch.start) for stretch in stretches]
 
 
 def _parts_of(db: DuckDBPyConnection, size: int, csv_bytes: int) -> str:
@@ -175,18 +231,22 @@ def _parts_of(db: DuckDBPyConnection, size: int, csv_bytes: int) -> str:
     return table
 
 
-def _by_number(db: DuckDBPyConnection, size: int, plan: str, pace: _Pace) -> Iterator[_Piece]:
+def _by_number(size: int, parts: Sequence[_Part], pace: _Pace) -> Iterator[_Piece]:
     """Several chunks in a piece, as many as are some megabytes."""
-    people = count(db, f"SELECT count(*) FROM {plan}")
-    start = 0
-    while start < people:
-        end = min(start + size * pace.chunks, people)
-        yield _Piece(
-            those=f"place >= {start} AND place < {end}",
-            index=f"place // {size}",
-            is_last=f"(place + 1) % {size} = 0 OR place = {end - 1}",
-        )
-        start = end
+    chunks = 0
+    for part in parts:
+        start, last_end = part.place, part.place + part.people
+        place = f"(place - {part.place})"
+        while start < last_end:
+            end = min(start + size * pace.chunks, last_end)
+            yield _Piece(
+                those=f"place >= {start} AND place < {end}",
+                index=f"{chunks} + {place} // {size}",
+                is_last=f"({place} + 1) % {size} = 0 OR place = {end - 1}",
+                start=part.start,
+            )
+            start = end
+        chunks += -(-part.people // size)
 
 
 def _by_bytes(db: DuckDBPyConnection, parts: str, plan: str) -> Iterator[_Piece]:
@@ -203,15 +263,15 @@ def _chunks(
 ) -> Iterator[Chunk]:
     with db.cursor() as own, _one_thread(db):
 
-        def write(numbered: tuple[int, _Piece]) -> tuple[Path, list[_Bounds]]:
+        def write(numbered: tuple[int, _Piece]) -> tuple[Path, list[_Bounds], datetime | None]:
             number, piece = numbered
             path = directory / f"{plan}-{number}"
-            return path, _written(own, piece, plan, path)
+            return path, _written(own, piece, plan, path), piece.start
 
         with closing(one_ahead(write, enumerate(pieces))) as written:
-            for path, bounds in written:
+            for path, bounds, start in written:
                 pace.learn(chunks=len(bounds), length=path.stat().st_size)
-                yield from _read(path, bounds)
+                yield from _read(path, bounds, start)
                 path.unlink()
     db.execute(f"DROP VIEW {plan}; DROP TABLE IF EXISTS {plan}_left")
 
@@ -247,7 +307,7 @@ def _written(db: DuckDBPyConnection, piece: _Piece, plan: str, path: Path) -> li
         COPY (
             SELECT '{{"phone_number":"+' || digits || '","call_variables":' || variables || '}}' || {end}
             FROM {planned}
-            JOIN (SELECT ordinal, variables FROM contacts WHERE ordinal BETWEEN {bounds[0][2]} AND {bounds[-1][3]})
+            JOIN (SELECT ordinal, variables FROM said WHERE ordinal BETWEEN {bounds[0][2]} AND {bounds[-1][3]})
             USING (ordinal)
             ORDER BY ordinal
         ) TO {literal(str(path))} (FORMAT csv, HEADER false, DELIMITER '\x01', QUOTE '', ESCAPE '')
@@ -258,15 +318,15 @@ def _written(db: DuckDBPyConnection, piece: _Piece, plan: str, path: Path) -> li
     return bounds
 
 
-def _read(path: Path, bounds: list[_Bounds]) -> Iterator[Chunk]:
+def _read(path: Path, bounds: list[_Bounds], start: datetime | None = None) -> Iterator[Chunk]:
     lines = path.read_bytes()
-    starts, end = [0], lines.find(_END)
+    begins, end = [0], lines.find(_END)
     while end != -1:
-        starts.append(end + len(_END) + len(b"\n"))
+        begins.append(end + len(_END) + len(b"\n"))
         end = lines.find(_END, end + 1)
-    if len(starts) - 1 != len(bounds) or starts[-1] != len(lines):
+    if len(begins) - 1 != len(bounds) or begins[-1] != len(lines):
         raise RuntimeError("There are not as many ends as chunks.")
-    for (index, people, first, last), (start, following) in zip(bounds, itertools.pairwise(starts), strict=True):
+    for (index, people, first, last), (begin, following) in zip(bounds, itertools.pairwise(begins), strict=True):
         end = following - len(_END) - len(b"\n")
-        contacts = b"".join((b"[", memoryview(lines)[start:end], b"]"))
-        yield Chunk(index, people, contacts, hashlib.sha256(contacts).hexdigest(), (first, last))
+        contacts = b"".join((b"[", memoryview(lines)[begin:end], b"]"))
+        yield Chunk(index, people, contacts, hashlib.sha256(contacts).hexdigest(), (first, last), start)

@@ -6,21 +6,25 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from weakref import WeakSet
 
-from airflow_provider_graine.contacts.chunks import Chunk, cut, number_of_chunks
+from airflow_provider_graine.contacts.chunks import Chunk, cut, left_in, number_of_chunks
 from airflow_provider_graine.contacts.database import count, open_database, room_for_the_list
 from airflow_provider_graine.contacts.files import CsvFile, FileFormat, JsonLinesFile, checked_format, guess_format
+from airflow_provider_graine.contacts.local_time import LocalTime, Run, Stretch, Zones, stretches
 from airflow_provider_graine.contacts.number_lists import NumberList
 from airflow_provider_graine.contacts.numbers import NumberReader
 from airflow_provider_graine.contacts.parquet import ParquetFile
 from airflow_provider_graine.contacts.progress import telling
 from airflow_provider_graine.contacts.screening import Screening, Shard, screen, write_rejects
 from airflow_provider_graine.contacts.staging import Staging
+from airflow_provider_graine.contacts.timezones import arrange, find_zones
 from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ class ContactList:
         that several lists made from the same sources share the people out among themselves. A row without a number is
         reported by one of them. Default: everybody
     :param csv_bytes: bytes that the CSV file of a chunk may have; default: chunks are cut by the number of people alone
+    :param local_time: when people are called by the clock where they are: then everybody needs a time zone, and nobody
+        is on a chunk with people of another start. Not together with ``csv_bytes``
     :param directory: where the database is put; the system's directory for temporary files by default
     :param memory_limit: what the database holds in memory before it goes to disk
     :raises ConfigurationError: an argument is wrong
@@ -61,11 +67,20 @@ class ContactList:
         number_check: NumberCheck = "possible",
         shard: tuple[int, int] | None = None,
         csv_bytes: int | None = None,
+        local_time: LocalTime | None = None,
         directory: str | Path | None = None,
         memory_limit: str = "112MB",
     ) -> None:
         if phone_column == name_column:
             raise ConfigurationError("phone_column and name_column are the same; nothing was sent. Name two columns.")
+        if local_time is not None and local_time.column in (phone_column, name_column):
+            raise ConfigurationError(
+                f"timezone_column is the column of the {'numbers' if local_time.column == phone_column else 'names'}; "
+                "nothing was sent. Name another one, or leave it out."
+            )
+        self._local_time = local_time
+        self._runs: list[Run] = []
+        self._stretches: list[Stretch] = []
         self._reader = NumberReader(default_region=default_region, number_check=number_check)
         self._shard = Shard(*shard) if shard is not None else None
         self._phone_column = phone_column
@@ -225,17 +240,59 @@ class ContactList:
 
     # -- screening
 
-    def screen(self) -> Screening:
+    def screen(self, *, after: float | None = None) -> Screening:
         """
         Judge every row. After that nothing more can be taken in.
 
+        :param after: when people may be called, at the soonest, in seconds since the epoch; default: now. Only for
+            lists whose people are called by the clock where they are
         :return: the counts
         """
         if self._screening is None:
             read = self._staging.rows
             with self._taking_in(), telling(f"Screening {read:,} rows"):
-                self._screening = screen(self._db, self._reader, self._suppression, read=read, shard=self._shard)
+                self._screening = self._screened(read, time.time() if after is None else after)
         return self._screening
+
+    def _screened(self, read: int, soonest: float) -> Screening:
+        local_time, after = self._local_time, datetime.fromtimestamp(soonest, UTC)
+        if local_time is None:
+            return screen(self._db, self._reader, self._suppression, read=read, shard=self._shard)
+        zones: list[Zones] = []
+        screening = screen(
+            self._db,
+            self._reader,
+            self._suppression,
+            read=read,
+            shard=self._shard,
+            find_zones=lambda: zones.extend(find_zones(self._db, local_time, after=after)),
+        )
+        self._runs = arrange(self._db, zones, local_time, after=after)
+        self._stretches = stretches(self._runs, local_time, after=after)
+        return screening
+
+    def schedule(self, *, after: float) -> None:
+        """
+        Choose anew when people are called, where that is by the clock where they are.
+
+        :param after: when that may be, at the soonest, in seconds since the epoch
+        """
+        self._must_be_screened()
+        if self._local_time is not None:
+            self._stretches = stretches(self._runs, self._local_time, after=datetime.fromtimestamp(after, UTC))
+
+    def too_late(self, *, after: float) -> int:
+        """
+        Count who is still to be sent and has no start any more: the hour has passed on the day that was asked for.
+
+        :param after: when the start had to be, at the soonest, in seconds since the epoch
+        """
+        passed = [stretch.start.timestamp() <= after for stretch in self._stretches]
+        if not any(passed):
+            return 0
+        with self._handing_out():
+            left = left_in(self._db, self._stretches)
+        return sum(people for people, is_over in zip(left, passed, strict=True) if is_over)
 
     def write_rejects(self, file: BinaryIO) -> None:
         """
@@ -324,7 +381,8 @@ class ContactList:
 
     def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
         """
-        Cut the accepted people who are not excluded into chunks, in the order of the sources.
+        Cut the accepted people who are not excluded into chunks, in the order of the sources; those who are called
+        sooner first.
 
         Who is in them is settled by this call; each body is built when its chunk is asked for.
 
@@ -346,6 +404,7 @@ class ContactList:
                 plan=f"plan_{self._plans}",
                 everybody=everybody,
                 csv_bytes=self._csv_bytes,
+                stretches=self._stretches,
             )
         handed_out = self._handed_out(chunks)
         self._under_way.add(handed_out)
@@ -358,7 +417,7 @@ class ContactList:
         :param size: people in a chunk, at most
         """
         with self._handing_out():
-            return number_of_chunks(self._db, size, csv_bytes=self._csv_bytes)
+            return number_of_chunks(self._db, size, csv_bytes=self._csv_bytes, stretches=self._stretches)
 
     def _handed_out(self, chunks: Iterator[Chunk]) -> Generator[Chunk]:
         with self._handing_out():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_graine.contacts.database import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from duckdb import DuckDBPyConnection
 
@@ -24,10 +24,9 @@ NumberCheck = Literal["possible", "valid"]
 
 E164_MAX_DIGITS = 15
 
-_TYPES = (
-    *("premium_rate", "toll_free", "shared_cost", "voip", "personal_number"),
-    *("pager", "uan", "voicemail", "fixed_line", "mobile"),
-)
+# In the order in which the library asks for them: the first that matches is the type.
+_OF_NO_PLACE = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail")
+_TYPES = (*_OF_NO_PLACE, "fixed_line", "mobile")
 # What a person may write between the digits; ".0" at the end is a number that once was a float.
 _SPELLED = r"\+[0-9 ().\-]{0,60}[0-9]"
 _FLOAT_TAIL = r"\.0+$"
@@ -88,6 +87,20 @@ def is_e164_sql(number: str, codes: Iterable[str], check: NumberCheck) -> str:
     return f"CASE {' '.join(cases)} ELSE false END" if cases else "false"
 
 
+def is_geographic_sql(number: str, codes: Iterable[str]) -> str:
+    """
+    :param number: SQL expression of the digits of an E.164 number
+    :param codes: calling codes that are to be known
+    :return: SQL condition: the library says that the beginning of the number tells where it is
+    """
+    cases = [
+        f"WHEN starts_with({number}, '{code}') THEN "
+        f"{_by_region_sql(f'substr({number}, {len(code) + 1})', _metadata(int(code)), _place_sql)}"
+        for code in codes
+    ]
+    return f"CASE {' '.join(cases)} ELSE false END" if cases else "false"
+
+
 def _code_sql(national: str, code: int, check: NumberCheck) -> str | None:
     metadata = _metadata(code)
     main = metadata[0]
@@ -102,7 +115,7 @@ def _code_sql(national: str, code: int, check: NumberCheck) -> str | None:
         taken_off = f"regexp_extract({national}, {literal(f'^(?:{main.national_prefix_for_parsing})')})"
         conditions.append(f"{taken_off} = ''")  # of some regions the pattern matches nothing as well
     if check == "valid":
-        conditions.append(_valid_sql(national, metadata))
+        conditions.append(_by_region_sql(national, metadata, _type_sql))
     return " AND ".join(conditions)
 
 
@@ -115,32 +128,45 @@ def _metadata(code: int) -> list[Any]:
     return [PhoneMetadata.metadata_for_region_or_calling_code(code, region) for region in regions]
 
 
-def _valid_sql(national: str, metadata: list[Any]) -> str:
+def _by_region_sql(national: str, metadata: list[Any], say: Callable[[str, Any], str]) -> str:
     """As the library does it: the first region that claims the number has the say."""
     if len(metadata) == 1:
-        return _type_sql(national, metadata[0])
+        return say(national, metadata[0])
     cases = []
     for region in metadata:
-        known = _type_sql(national, region)
         if region.leading_digits is None:
-            cases.append(f"WHEN {known} THEN true")
+            cases.append(f"WHEN {_type_sql(national, region)} THEN {say(national, region)}")
         else:
-            cases.append(f"WHEN regexp_matches({national}, {literal(f'^(?:{region.leading_digits})')}) THEN {known}")
+            claims = f"regexp_matches({national}, {literal(f'^(?:{region.leading_digits})')})"
+            cases.append(f"WHEN {claims} THEN {say(national, region)}")
     return f"CASE {' '.join(cases)} ELSE false END"
 
 
 def _type_sql(national: str, region: Any) -> str:
     """Whether the number is of any type that the region has."""
+    return _is_one_of_sql(national, region, _TYPES)
+
+
+def _place_sql(national: str, region: Any) -> str:
+    """Whether the number is of a type that belongs to a place."""
+    import phonenumbers
+
+    is_placed = phonenumbers.is_number_type_geographical(phonenumbers.PhoneNumberType.MOBILE, region.country_code)
+    placed = _is_one_of_sql(national, region, ("fixed_line", "mobile") if is_placed else ("fixed_line",))
+    return f"({placed} AND NOT {_is_one_of_sql(national, region, _OF_NO_PLACE)})"
+
+
+def _is_one_of_sql(national: str, region: Any, types: Iterable[str]) -> str:
     patterns: dict[tuple[int, ...], list[str]] = {}
-    for desc in (getattr(region, name) for name in _TYPES):
+    for desc in (getattr(region, name) for name in types):
         if desc is not None and desc.national_number_pattern:
             patterns.setdefault(tuple(desc.possible_length), []).append(desc.national_number_pattern)
-    types = [_match_sql(national, lengths, "|".join(several)) for lengths, several in patterns.items()]
+    matches = [_match_sql(national, lengths, "|".join(several)) for lengths, several in patterns.items()]
     general = region.general_desc
-    if not types or not general.national_number_pattern:
+    if not matches or not general.national_number_pattern:
         return "false"
     matches_general = _match_sql(national, tuple(general.possible_length), general.national_number_pattern)
-    return f"({matches_general} AND ({' OR '.join(types)}))"
+    return f"({matches_general} AND ({' OR '.join(matches)}))"
 
 
 def _match_sql(national: str, lengths: tuple[int, ...], pattern: str) -> str:

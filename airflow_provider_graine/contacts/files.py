@@ -70,7 +70,7 @@ def guess_format(name: str) -> FileFormat:
 def checked_format(file_format: str) -> FileFormat:
     """:raises ConfigurationError: the format is none of the three"""
     if file_format not in get_args(FileFormat):
-        raise ConfigurationError(f'format is "csv", "jsonl" or "parquet", not "{file_format}"; nothing was sent.')
+        raise ConfigurationError('format is "csv", "jsonl" or "parquet"; nothing was sent.')
     return cast("FileFormat", file_format)
 
 

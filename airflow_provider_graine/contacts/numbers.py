@@ -52,11 +52,11 @@ class NumberReader:
             default_region = default_region.upper()
             if default_region not in phonenumbers.SUPPORTED_REGIONS:
                 raise ConfigurationError(
-                    f'default_region "{default_region}" is not a region phone numbers are known for; nothing was sent. '
-                    f'Use an ISO 3166 code of two letters, such as "IN".'
+                    "default_region is not a region phone numbers are known for; nothing was sent. "
+                    'Use an ISO 3166 code of two letters, such as "IN".'
                 )
         if number_check not in get_args(NumberCheck):
-            raise ConfigurationError(f'number_check is "possible" or "valid", not "{number_check}"; nothing was sent.')
+            raise ConfigurationError('number_check is "possible" or "valid"; nothing was sent.')
         self.default_region = default_region
         self.number_check = number_check
 

@@ -14,9 +14,12 @@ from airflow_provider_graine.contacts.database import blank_sql, count, text_bat
 from airflow_provider_graine.contacts.e164 import codes_in, is_e164_sql, squeezed_sql
 from airflow_provider_graine.contacts.number_lists import NumberList
 from airflow_provider_graine.contacts.shapes import CALLEE_NAME
+from airflow_provider_graine.contacts.timezones import INVALID, UNKNOWN
 from airflow_provider_graine.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from duckdb import DuckDBPyConnection
 
     from airflow_provider_graine.contacts.numbers import NumberReader
@@ -32,6 +35,8 @@ class RejectReason(StrEnum):
     MISSING_NUMBER = "missing_number", "There is no phone number."
     INVALID_NUMBER = "invalid_number", "What is there is not a phone number that can be dialled."
     MISSING_NAME = "missing_name", "There is no name for the agent to say."
+    INVALID_TIMEZONE = "invalid_timezone", "What the column of time zones says is not the name of one."
+    UNKNOWN_TIMEZONE = "unknown_timezone", "Nothing tells in which time zone the person is, so nobody knows the hour."
     SUPPRESSED = "suppressed", "The number is on a list of people who must not be called."
     DUPLICATE = "duplicate", "An earlier row has the same number and is called."
 
@@ -103,19 +108,32 @@ class Shard:
 
 
 def screen(
-    db: DuckDBPyConnection, reader: NumberReader, suppression: NumberList, *, read: int, shard: Shard | None = None
+    db: DuckDBPyConnection,
+    reader: NumberReader,
+    suppression: NumberList,
+    *,
+    read: int,
+    shard: Shard | None = None,
+    find_zones: Callable[[], object] | None = None,
 ) -> Screening:
     """
     Judge all rows, into the tables ``accepted(ordinal, digits)`` and ``rejected(ordinal, reason)``.
+
+    What is said to the accepted is in ``said(ordinal, variables)``.
 
     :param db: the database of the list
     :param reader: the rules for numbers
     :param suppression: who must not be called
     :param read: number of rows
     :param shard: which people to keep, default all; rows of the others are in neither table
+    :param find_zones: makes the table ``zoned(ordinal, zones, lack)`` of those who have no reason yet, where everybody
+        needs a time zone
     :return: the counts
     """
     _read_numbers(db, reader)
+    if find_zones is not None:
+        find_zones()
+        _reject_without_zones(db)
     suppression.resolve()
     db.execute(f"""
         CREATE TABLE suppressed AS
@@ -143,6 +161,7 @@ def screen(
     db.execute("""
         CREATE TABLE accepted AS SELECT ordinal, digits FROM verdicts WHERE reason IS NULL ORDER BY ordinal;
         CREATE TABLE rejected AS SELECT ordinal, reason FROM verdicts WHERE reason IS NOT NULL ORDER BY ordinal;
+        CREATE VIEW said AS SELECT ordinal, variables FROM contacts;
         DROP TABLE verdicts;
     """)
     by_reason = dict(db.execute("SELECT reason, count(*) FROM rejected GROUP BY reason").fetchall())
@@ -194,6 +213,18 @@ def _read_numbers(db: DuckDBPyConnection, reader: NumberReader) -> None:
         DROP TABLE written;
         DROP TABLE spellings;
         DROP TABLE numbers;
+    """)
+
+
+def _reject_without_zones(db: DuckDBPyConnection) -> None:
+    db.execute(f"""
+        CREATE TABLE zone_checked AS
+        SELECT ordinal, digits,
+               CASE lack WHEN '{INVALID}' THEN '{RejectReason.INVALID_TIMEZONE}'
+                         WHEN '{UNKNOWN}' THEN '{RejectReason.UNKNOWN_TIMEZONE}' ELSE reason END AS reason
+        FROM checked LEFT JOIN zoned USING (ordinal);
+        DROP TABLE checked;
+        ALTER TABLE zone_checked RENAME TO checked;
     """)
 
 

@@ -148,13 +148,15 @@ class GraineBatches:
 
     def create(self, chunk: Chunk, *, concurrency_limit: int | None) -> PlacedBatch:
         """
-        Create a batch; everybody on it is called at once unless a start time was given.
+        Create a batch; everybody on it is called at once unless a start time was given, or the chunk has one.
 
         In several threads at the same time, once the hook has opened its session, which :meth:`check` does.
         """
         options = dict(self._options)
         if concurrency_limit is not None:
             options["concurrency_limit"] = concurrency_limit
+        if chunk.start is not None:
+            options["scheduled_start"] = chunk.start
         options["metadata"] = self._identity.marked(options.get("metadata"), chunk=chunk.fingerprint)
         batch = self._hook.create_batch(campaign_id=self._campaign_id, contacts=chunk.contacts, **options)
         return self._placed(batch, chunk=chunk.fingerprint)

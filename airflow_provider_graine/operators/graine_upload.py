@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_graine.exceptions import ConfigurationError
 from airflow_provider_graine.operators.graine_wait import GraineCallsWait
+from airflow_provider_graine.operators.links import GraineCallsLink
 from airflow_provider_graine.operators.list_upload import SUMMARY_KEY, ListUpload
 from airflow_provider_graine.watching.graine_stop import Action
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_graine.contacts.local_time import LocalTime
     from airflow_provider_graine.hooks.graine_batches import GraineBatches
     from airflow_provider_graine.uploads.identity import RunIdentity
 
@@ -40,6 +43,16 @@ class GraineUploadOperator(ListUpload, GraineCallsWait):
         list
     :param scheduled_start: when the calls may begin, a datetime or ISO 8601 string (templated). An aware time is sent
         as UTC, a naive one as it is: the service reads it in the campaign's timezone. Default: at once
+    :param local_start: time of day at which the calls may begin **where the person is**, ``"09:30"`` (templated): the
+        list is split by the callees' own time zones into batches that start at different moments, each person's next
+        ``local_start`` that is at least five minutes away. Not together with ``scheduled_start``. Default: all at once
+    :param local_date: the day of ``local_start``, by the callee's own calendar, ``"2026-05-12"`` (templated). Where it
+        has passed for somebody, the task fails before it sends. Default: the next of each
+    :param timezone_column: column with the callee's time zone, an IANA name such as ``Asia/Kolkata`` (templated); it
+        stays a call variable. Where it is empty, and by default, the number tells; one that may be in several zones
+        is called when it is ``local_start`` in the last of them
+    :param default_timezone: IANA name of the zone of those of whom neither tells (templated). Default: they are
+        rejected, ``unknown_timezone``
     :param concurrency_limit: most parallel calls of the whole list: it is shared out among its batches, unless the
         campaign's own ``metadata.concurrency_limit`` caps them at least as low. Default: the campaign's
     :param max_retries_override: how often the service itself calls a person again; default: the campaign's
@@ -95,10 +108,15 @@ class GraineUploadOperator(ListUpload, GraineCallsWait):
     :raises TaskKilledError: when the task was stopped from outside
     """
 
+    operator_extra_links = (GraineCallsLink(of_task=True),)
     template_fields: Sequence[str] = (
         "campaign_id",
         "graine_conn_id",
         "scheduled_start",
+        "local_start",
+        "local_date",
+        "timezone_column",
+        "default_timezone",
         "call_context",
         "metadata",
         "default_region",
@@ -117,6 +135,10 @@ class GraineUploadOperator(ListUpload, GraineCallsWait):
         batch_size: int = 1_000,
         max_parallel_uploads: int = 1,
         scheduled_start: Any = None,
+        local_start: str | time | None = None,
+        local_date: str | date | None = None,
+        timezone_column: str | None = None,
+        default_timezone: str | None = None,
         concurrency_limit: int | None = None,
         max_retries_override: int | None = None,
         call_context: Mapping[str, Any] | None = None,
@@ -173,6 +195,10 @@ class GraineUploadOperator(ListUpload, GraineCallsWait):
         )
         self.campaign_id = campaign_id
         self.scheduled_start = scheduled_start
+        self.local_start = local_start
+        self.local_date = local_date
+        self.timezone_column = timezone_column
+        self.default_timezone = default_timezone
         self.concurrency_limit = concurrency_limit
         self.max_retries_override = max_retries_override
         self.call_context = call_context
@@ -183,6 +209,21 @@ class GraineUploadOperator(ListUpload, GraineCallsWait):
         from airflow_provider_graine.services.validation import checked
 
         checked(BatchOptions, {"campaign_id": self.campaign_id, **self._options()}, what="batch")
+        if self._local_time() is not None and self.scheduled_start:
+            raise ConfigurationError(
+                "scheduled_start is one moment for everybody, and local_start one for each time zone: only one of them "
+                "can be. Nothing was sent."
+            )
+
+    def _local_time(self) -> LocalTime | None:
+        from airflow_provider_graine.operators.local_start import read_local_start
+
+        return read_local_start(
+            local_start=self.local_start,
+            local_date=self.local_date,
+            timezone_column=self.timezone_column,
+            default_timezone=self.default_timezone,
+        )
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -216,6 +257,9 @@ class GraineUploadOperator(ListUpload, GraineCallsWait):
         return PauseTrigger(
             until, kept=kept, batch_ids=ids, graine_conn_id=self.graine_conn_id, on_kill=self.kill_action
         )
+
+    def _campaigns_of(self, ids: list[str]) -> list[str]:
+        return [self.campaign_id]
 
     def _kept_ids(self, context: Context) -> list[str]:
         ti = context["ti"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 
 from airflow_provider_graine.exceptions import ConfigurationError, ContactsRejectedError, WaitTimeoutError
+from airflow_provider_graine.lineage.telling import TellsLineage
 from airflow_provider_graine.operators.calls_wait import UNTIL_SIGKILL, CallsWait
+from airflow_provider_graine.operators.links import push_links
 from airflow_provider_graine.operators.shard import WHOLE_LIST, own_path, read_shard
 from airflow_provider_graine.watching.clock import clock
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_graine.contacts.contact_list import ContactList
+    from airflow_provider_graine.contacts.local_time import LocalTime
     from airflow_provider_graine.contacts.screening import Screening
+    from airflow_provider_graine.lineage.data import TaskLineage
     from airflow_provider_graine.uploads.identity import RunIdentity
     from airflow_provider_graine.uploads.protocol import Upload, Uploaded
     from airflow_provider_graine.uploads.record import Memory, Record
@@ -32,9 +37,10 @@ if TYPE_CHECKING:
 SUMMARY_KEY: Final = "summary"
 _BLOCK: Final = 2**20
 _MOST_PARALLEL: Final = 32
+_NUMBER: Final = re.compile(r"\s*\+?[\d\s().-]{6,}")
 
 
-class ListUpload(CallsWait):
+class ListUpload(TellsLineage, CallsWait):
     """
     Screen a list of people and put each of them onto exactly one batch of this run, or campaign, as the service has it.
 
@@ -94,6 +100,7 @@ class ListUpload(CallsWait):
         self.wait_timeout = wait_timeout
         self._upload_at_work: Upload | None = None
         self._uploaded_ids: list[str] = []
+        self._summary: dict[str, Any] | None = None
 
     # -- the service's own ---------------------------------------------------------------------------------------------
 
@@ -107,6 +114,10 @@ class ListUpload(CallsWait):
 
     def _most_bytes(self) -> int | None:
         """Return how many bytes the contacts of a batch may have as a CSV file, for a service that takes them so."""
+        return None
+
+    def _local_time(self) -> LocalTime | None:
+        """Return when people are called by the clock where they are, for a service that can start later."""
         return None
 
     @abstractmethod
@@ -151,6 +162,10 @@ class ListUpload(CallsWait):
         :param contacts: the empty list
         :param context: the task's context
         """
+
+    def _sources(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """Return the paths that the list is read from, and the queries, each with its connection."""
+        return [], []
 
     @property
     def suppression_conn_id(self) -> str | None:
@@ -208,6 +223,7 @@ class ListUpload(CallsWait):
             context, identity, ledger_path=self.ledger_path, is_resumed=doubt_ends is not None, carried=carried
         )
         self._check_arguments()
+        push_links(self, context)
         identity = replace(identity, shard=self._part)
         with ContactList(
             phone_column=self.phone_column,
@@ -216,10 +232,11 @@ class ListUpload(CallsWait):
             number_check=self.number_check,
             shard=self._part,
             csv_bytes=self._most_bytes(),
+            local_time=self._local_time(),
         ) as contacts:
             self.load(contacts, context)
             self._load_suppressions(contacts)
-            screening = contacts.screen()
+            screening = contacts.screen(after=clock.wall())
             self._write_rejects(contacts)
             self._tell(context, screening, batches=0)
             self._stop_on_rejects(screening)
@@ -228,7 +245,7 @@ class ListUpload(CallsWait):
             except SuspendedError as suspended:
                 self._suspend(suspended.until, memory)
         self._tell(context, screening, batches=len(uploaded.batches))
-        ids = [batch.batch_id for batch in uploaded.batches]
+        self._uploaded_ids = ids = [batch.batch_id for batch in uploaded.batches]
         return self._go_on(ids, context) if ids else ids
 
     def execute_complete(self, context: Context, event: Any = None) -> list[str]:
@@ -279,7 +296,12 @@ class ListUpload(CallsWait):
         from airflow_provider_graine.sources.files import local_files
 
         for entry in [self.suppress] if isinstance(self.suppress, str) else self.suppress or ():
-            if entry.lstrip().upper().startswith(("SELECT", "WITH")):
+            if _NUMBER.fullmatch(entry):
+                raise ConfigurationError(
+                    "suppress takes paths of files and queries, no phone numbers: put them into a file. Nothing was "
+                    "sent."
+                )
+            if _is_query(entry):
                 if not self.suppression_conn_id:
                     raise ConfigurationError("A query in suppress needs suppress_conn_id. Nothing was sent.")
                 with query(entry, conn_id=self.suppression_conn_id) as (columns, rows):
@@ -312,6 +334,7 @@ class ListUpload(CallsWait):
             summary |= {"shard": list(self._part), "elsewhere": screening.elsewhere}
         if self._rejects_path:
             summary["rejects_path"] = self._rejects_path
+        self._summary = summary
         context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
 
     def _stop_on_rejects(self, screening: Screening) -> None:
@@ -385,3 +408,39 @@ class ListUpload(CallsWait):
         kept = {"record": record.as_json() if record is not None else None, "doubt_ends": until}
         self.defer(trigger=self._pause_trigger(until, kept, list(self._calls())), method_name="execute_resumed")
         raise AssertionError("defer() raises")
+
+    # -- lineage -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _campaigns_of(self, ids: list[str]) -> list[str]:
+        """
+        Return the campaigns that people were put on.
+
+        :param ids: the batches, at least one
+        """
+
+    #: Whether what people are put on is part of a campaign.
+    _has_batches = True
+
+    def lineage(self, ti: Any) -> TaskLineage:
+        """Return what the list was read from and what its people were put on."""
+        from airflow_provider_graine.lineage.uploads import upload_lineage
+
+        ids, summary = self._uploaded_ids or list(self._calls()), self._summary
+        if summary is None and ids:  # another process has made the upload
+            self._summary = summary = ti.xcom_pull(task_ids=ti.task_id, key=SUMMARY_KEY, map_indexes=ti.map_index)
+        paths, queries = self._sources()
+        suppress = [self.suppress] if isinstance(self.suppress, str) else list(self.suppress or ())
+        return upload_lineage(
+            self.hook,
+            paths=[*paths, *(entry for entry in suppress if not _is_query(entry))],
+            queries=[*queries, *((entry, self.suppression_conn_id) for entry in suppress if _is_query(entry))],
+            batch_ids=ids if self._has_batches else None,
+            campaign_ids=self._campaigns_of(ids) if ids else [],
+            summary=summary or {},
+        )
+
+
+def _is_query(entry: str) -> bool:
+    """Tell whether an entry of ``suppress`` is a query; else it is a path."""
+    return entry.lstrip().upper().startswith(("SELECT", "WITH"))

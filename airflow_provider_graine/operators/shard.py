@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from airflow_provider_graine.exceptions import ConfigurationError
@@ -19,22 +20,20 @@ def read_shard(shard: Any) -> tuple[int, int]:
     """
     if shard is None:
         return WHOLE_LIST
-    try:
-        index, of = map(_number, () if isinstance(shard, str) else shard)
-        if not 0 <= index < of:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            "shard must be [index, of], which part of the list and of how many, counted from 0: [0, 4] to [3, 4] for "
-            f"four parts. It is {shard!r}. Nothing was sent."
-        ) from None
-    return index, of
+    parts = [] if isinstance(shard, str) else [_number(each) for each in shard] if isinstance(shard, Iterable) else []
+    match parts:
+        case [int(index), int(of)] if 0 <= index < of:
+            return index, of
+    raise ConfigurationError(
+        "shard must be [index, of], which part of the list and of how many, counted from 0: [0, 4] to [3, 4] for "
+        "four parts. Nothing was sent."
+    )
 
 
-def _number(value: Any) -> int:
-    if not isinstance(value, int | str):
-        raise TypeError
-    return int(value)
+def _number(value: Any) -> int | None:
+    if isinstance(value, str):
+        return int(value) if value.strip().isdecimal() else None
+    return value if isinstance(value, int) else None
 
 
 def own_path(path: str, shard: tuple[int, int]) -> str:

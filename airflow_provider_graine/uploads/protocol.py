@@ -25,6 +25,7 @@ from airflow_provider_graine.contacts.chunks import Chunk
 from airflow_provider_graine.contacts.contact_list import ContactList
 from airflow_provider_graine.exceptions import (
     CallingError,
+    ConfigurationError,
     ServiceError,
     TaskKilledError,
     UnclearOutcomeError,
@@ -47,6 +48,10 @@ _TOO_LARGE: Final = 413
 _LOOK: Final = 0.2
 #: Seconds for which answers are awaited when this try is broken off.
 _GRACE: Final = 1.5
+#: Seconds that lie between a start by local time and now when it is chosen, and when its batch is sent: what the
+#: service makes of a start that has passed is not known.
+_AHEAD: Final = 300.0
+_LEAST_AHEAD: Final = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,10 @@ class _Sending:
 
 class _StoodStillError(Exception):
     """What was found before the last send may not, or does not any more, be all there is."""
+
+
+class _StartPassedError(Exception):
+    """A start by local time is too near, or has passed, before its batch was sent."""
 
 
 class _TooLargeError(Exception):
@@ -198,6 +207,8 @@ class Upload:
                 self._log.warning(
                     "Going on with smaller %s: %d contacts at most", self._words.batches, self._record.batch_size
                 )
+            except _StartPassedError:
+                self._log.warning("Some starts by local time have come before their batches were sent: choosing anew")
             except _StoodStillError:
                 self._log.warning(
                     "%s of this run may have come about without this try: looking again",
@@ -431,6 +442,7 @@ class Upload:
         if not self._left:
             return
         self._service.check()
+        self._choose_starts()
         batches = self._contacts.number_of_chunks(size)
         limits = self._limits(batches)
         self._progress = Progress(self._log, batches=batches, contacts=self._left)
@@ -442,6 +454,16 @@ class Upload:
                 planned = Ahead(chain(self._find_again(doubtful), planned))
         finally:
             self._contacts.exclude_chunks(self._sent)
+
+    def _choose_starts(self) -> None:
+        soonest = self._clock.now() + _AHEAD
+        self._contacts.schedule(after=soonest)
+        if late := self._contacts.too_late(after=soonest):
+            raise ConfigurationError(
+                f"For {late} contacts that are on no {self._words.batch} yet, local_start on local_date has passed, or "
+                f"is less than {_AHEAD / 60:.0f} minutes away. Nothing more was sent. Set local_date to a later day, "
+                f"or leave it out for the next one of each: who is on a {self._words.batch} already stays there."
+            )
 
     def _limits(self, batches: int) -> list[int] | list[None]:
         limit = self._service.limit_to_share
@@ -526,6 +548,8 @@ class Upload:
             if is_late and not self._memory.is_shared and self._drafts is None:
                 return _StoodStillError()
             self._last_send = now
+            if any(_is_late(sending.chunk, now) for sending in going):
+                return _StartPassedError()
             if self._memory.is_taken_over():
                 return _taken_over()
         if self._is_stopped():
@@ -542,7 +566,8 @@ class Upload:
         """Note what became of a request."""
         chunk = sending.chunk
         if isinstance(outcome, PlacedBatch):
-            self._log.info("Created %s %s with %d contacts", self._words.batch, outcome.batch_id, chunk.size)
+            start = f", for {chunk.start:%Y-%m-%d %H:%M} UTC" if chunk.start is not None else ""
+            self._log.info("Created %s %s with %d contacts%s", self._words.batch, outcome.batch_id, chunk.size, start)
             if (wrong := self._place(outcome, chunk)) is not None:
                 failures.append(wrong)
         elif isinstance(outcome, UnclearOutcomeError):
@@ -627,7 +652,8 @@ class Upload:
 
     def _raise_the_worst(self, failures: list[BaseException]) -> None:
         """Raise the first of those that end this try, else the first of those after which it looks again."""
-        failures = sorted(failures, key=lambda failure: isinstance(failure, (_StoodStillError, _TooLargeError)))
+        again = (_StoodStillError, _StartPassedError, _TooLargeError)
+        failures = sorted(failures, key=lambda failure: isinstance(failure, again))
         told = {str(failure) for failure in failures[:1]}
         for failure in failures[1:]:
             if isinstance(failure, CallingError) and str(failure) not in told:
@@ -670,6 +696,10 @@ def _never_created(sending: _Sending, words: Words) -> UploadError:
 def _name(batch: PlacedBatch) -> str:
     """Short fingerprint of a batch's chunk, empty where it is not known."""
     return short(batch.chunk or "")
+
+
+def _is_late(chunk: Chunk, now: float) -> bool:
+    return chunk.start is not None and chunk.start.timestamp() <= now + _LEAST_AHEAD
 
 
 def _is_too_large(chunk: Chunk, unclear: UnclearOutcomeError) -> bool:

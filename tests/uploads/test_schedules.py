@@ -9,15 +9,29 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time
 from typing import Any
 
 import pytest
 from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
+from airflow_provider_graine.contacts.local_time import LocalTime, Zones
 from airflow_provider_graine.exceptions import CallingError, ConfigurationError, UploadError
 from airflow_provider_graine.uploads.protocol import Uploaded
-from tests.uploads.world import LONGEST_LAG, LONGEST_LATE, RESEND_AFTER, Died, Fate, Person, Stored, Try, World, people
+from tests.uploads.world import (
+    LONGEST_LAG,
+    LONGEST_LATE,
+    PLACES,
+    RESEND_AFTER,
+    Died,
+    Fate,
+    Person,
+    Stored,
+    Try,
+    World,
+    people,
+)
 
 STABLE = settings(max_examples=500, derandomize=True, database=None)
 
@@ -73,6 +87,8 @@ class Schedule:
     hidden_limit: int | None = None
     author_limit: int | None = None
     read_takes: float = 0.2
+    local_time: LocalTime | None = None
+    now: float = 1_000_000.0
     fates: list[Fate] = field(default_factory=list)
     unreadable: frozenset[int] = frozenset()
     foreign: list[frozenset[int]] = field(default_factory=list)
@@ -139,6 +155,8 @@ class Story:
             author_limit=schedule.author_limit,
             unreadable=schedule.unreadable,
             read_takes=schedule.read_takes,
+            local_time=schedule.local_time,
+            now=schedule.now,
             has_forgotten=schedule.memory == "none",
         )
         for number, members in enumerate(schedule.foreign):
@@ -152,7 +170,7 @@ class Story:
             self.world.pass_time(plan.pause)
             if plan.is_forgotten:
                 self.world.state.clear()
-                self.world.has_forgotten |= self.schedule.memory == "state"
+                self.world.has_forgotten |= not self.world.ledger
             self.contacts = plan.change(self.contacts)
             self.attempt(plan)
 
@@ -230,7 +248,39 @@ def at(schedule: Schedule, *, has_drafts: bool) -> Schedule:
 @given(schedule=SCHEDULES)
 @STABLE
 def test_everybody_is_on_exactly_one_batch_whatever_happens(has_drafts: bool, schedule: Schedule) -> None:
-    schedule = at(schedule, has_drafts=has_drafts)
+    play_to_the_end(at(schedule, has_drafts=has_drafts))
+
+
+#: Around days on which clocks are put on or back in some places and not in others, and far from any.
+TURNING_POINTS = [
+    datetime(2026, 3, 28, 20, tzinfo=UTC),
+    datetime(2026, 10, 24, 5, tzinfo=UTC),
+    datetime(2026, 10, 31, 12, tzinfo=UTC),
+    datetime(2026, 6, 10, tzinfo=UTC),
+]
+
+
+@given(
+    schedule=SCHEDULES,
+    clock=st.sampled_from([time(9, 30), time(8), time(18, 15)]),
+    day=st.sampled_from(TURNING_POINTS),
+    place=st.sampled_from(PLACES),
+    before=st.sampled_from([310.0, 400.0, 700.0, 3600.0, 40_000.0]),
+    pauses=st.lists(st.sampled_from([0.0, 240.0, 3 * 3600.0, 11 * 3600.0, 30 * 3600.0]), min_size=4, max_size=4),
+)
+@settings(STABLE, max_examples=200)
+def test_so_it_is_where_people_are_called_by_their_own_clocks(
+    schedule: Schedule, clock: time, day: datetime, place: Zones, before: float, pauses: list[float]
+) -> None:
+    """And every batch that is sent is for their hour, in the near future, even if it begins when the hour is near."""
+    local_time = LocalTime(start=clock)
+    now = local_time.start_for(place, after=day).timestamp() - before
+    plans = [replace(plan, pause=plan.pause + pause) for plan, pause in zip(schedule.plans, pauses, strict=False)]
+    play_to_the_end(replace(schedule, local_time=local_time, now=now, plans=plans))
+
+
+def play_to_the_end(schedule: Schedule) -> None:
+    has_drafts = schedule.has_drafts
     story = Story(schedule)
     story.play()
     uploaded = story.calm_down()
@@ -243,7 +293,8 @@ def test_everybody_is_on_exactly_one_batch_whatever_happens(has_drafts: bool, sc
     for number, _ in story.contacts:
         assert story.world.dialled.count(number) == 1
     batch_ids = [batch.batch_id for batch in uploaded.batches]
-    if all(plan.change is same for plan in schedule.plans) and not story.world.was_partial:
+    is_same = all(plan.change is same for plan in schedule.plans) and not story.world.was_partial
+    if is_same and schedule.local_time is None:
         order = {batch.batch_id: batch.numbers for batch in story.world.ours}
         assert [number for batch_id in batch_ids for number in order[batch_id]] == [n for n, _ in story.contacts]
 

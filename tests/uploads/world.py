@@ -23,11 +23,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow_provider_graine.contacts.chunks import Chunk
+from airflow_provider_graine.contacts.local_time import LocalTime, Run, Stretch, Zones, in_order, stretches
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
     CallingError,
@@ -57,22 +61,70 @@ def people(*numbers: int, name: str = "Person") -> list[Person]:
     return [(f"+9198765{number:05}", f"{name} {number}") for number in numbers]
 
 
+#: Where people are, by the last digit of their numbers. Clocks are put on and back on different days, or never: New
+#: York and Lima, London and Accra have the same time for a part of the year; Honolulu and Kiritimati, a day apart,
+#: always.
+PLACES: list[Zones] = [
+    ("Asia/Kolkata",),
+    ("Europe/London",),
+    ("Africa/Accra",),
+    ("America/New_York",),
+    ("America/Lima",),
+    ("Australia/Perth", "Australia/Sydney"),
+    ("Pacific/Kiritimati",),
+    ("Pacific/Honolulu",),
+    ("America/Chicago", "America/New_York"),
+    ("Europe/London",),
+]
+
+
+def zones_of(number: str) -> Zones:
+    return PLACES[int(number[-1])]
+
+
 class Died(BaseException):
     """The process is killed here."""
 
 
 class PlainList:
-    """Stands in for the contact list, which takes too long to make for thousands of schedules."""
+    """
+    Stands in for the contact list, which takes too long to make for thousands of schedules.
 
-    def __init__(self, contacts: Iterable[Person]) -> None:
+    :param contacts: the people
+    :param local_time: when they are called, by the clock where they are
+    :param after: when it was screened
+    """
+
+    def __init__(self, contacts: Iterable[Person], *, local_time: LocalTime | None = None, after: float = 0.0) -> None:
         self._contacts = list(contacts)
         self._excluded: set[str] = set()
+        self._local_time = local_time
+        self._runs: list[Run] = []
+        self._stretches: list[Stretch] = []
+        if local_time is not None:
+            places = {zones_of(number) for number, _ in self._contacts}
+            order = in_order(places, local_time, after=datetime.fromtimestamp(after, UTC))
+            self._contacts.sort(key=lambda person: order.index(zones_of(person[0])))
+            for zones, run in groupby(range(len(self._contacts)), key=lambda row: zones_of(self._contacts[row][0])):
+                rows = list(run)
+                self._runs.append((rows[0], rows[-1], zones))
+            self.schedule(after=after)
+
+    def schedule(self, *, after: float) -> None:
+        if self._local_time is not None:
+            self._stretches = stretches(self._runs, self._local_time, after=datetime.fromtimestamp(after, UTC))
+
+    def too_late(self, *, after: float) -> int:
+        passed = [each for each in self._stretches if each.start.timestamp() <= after]
+        return sum(
+            number not in self._excluded for each in passed for number, _ in self._contacts[each.first : each.last + 1]
+        )
 
     def exclude_nobody(self) -> None:
         self._excluded.clear()
 
     def number_of_chunks(self, size: int) -> int:
-        return -(-self.remaining() // size)
+        return sum(-(-len(rows) // size) for rows, _ in self._parts(everybody=False))
 
     def remaining(self) -> int:
         return sum(number not in self._excluded for number, _ in self._contacts)
@@ -94,17 +146,27 @@ class PlainList:
         return len(set(phone_numbers) - {number for number, _ in self._contacts})
 
     def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
+        pieces = [
+            (rows[begin : begin + size], start)
+            for rows, start in self._parts(everybody=everybody)
+            for begin in range(0, len(rows), size)
+        ]
+        return (self._chunk(index, rows, start) for index, (rows, start) in enumerate(pieces))
+
+    def _parts(self, *, everybody: bool) -> list[tuple[list[tuple[str, str, int]], datetime | None]]:
         rows = [
             (number, json.dumps(contact(number, name), separators=(",", ":")), row)
             for row, (number, name) in enumerate(self._contacts)
             if everybody or number not in self._excluded
         ]
-        return (self._chunk(start // size, rows[start : start + size]) for start in range(0, len(rows), size))
+        if not self._stretches:
+            return [(rows, None)]
+        return [([row for row in rows if part.first <= row[2] <= part.last], part.start) for part in self._stretches]
 
     @staticmethod
-    def _chunk(index: int, rows: list[tuple[str, str, int]]) -> Chunk:
+    def _chunk(index: int, rows: list[tuple[str, str, int]], start: datetime | None) -> Chunk:
         body = ("[" + ",\n".join(text for _, text, _ in rows) + "]").encode()
-        return Chunk(index, len(rows), body, hashlib.sha256(body).hexdigest(), (rows[0][2], rows[-1][2]))
+        return Chunk(index, len(rows), body, hashlib.sha256(body).hexdigest(), (rows[0][2], rows[-1][2]), start)
 
 
 def contact(number: str, name: str) -> dict[str, Any]:
@@ -180,6 +242,7 @@ class World:
     :param read_takes: seconds
     :param standstill: seconds for which a process may stand still between its intent and its send
     :param timeout: seconds after which a client gives a create up
+    :param local_time: when people are called, by the clock where they are
     """
 
     fates: list[Fate] = field(default_factory=list)
@@ -191,6 +254,7 @@ class World:
     read_takes: float = 0.2
     standstill: float = 0.0
     timeout: float = 30.0
+    local_time: LocalTime | None = None
     now: float = 1_000_000.0
     batches: list[Stored] = field(default_factory=list)
     unclear: list[Send] = field(default_factory=list)
@@ -258,6 +322,21 @@ class World:
             limits = [other.limit or self.author_limit for other in [*ours, batch]]
             if sum(limits) > self.author_limit:
                 self.wrong.append(f"parallel calls: {limits} are more than {self.author_limit}")
+
+    def judge_start(self, chunk: Chunk) -> None:
+        """A batch reaches the service: it begins in good time, at the hour, where everybody on it may be."""
+        if self.local_time is None:
+            if chunk.start is not None:
+                self.wrong.append("a start that nobody asked for")
+            return
+        now = datetime.fromtimestamp(self.now, UTC)
+        if chunk.start is None or not now < chunk.start <= now + timedelta(hours=26):
+            self.wrong.append(f"at {now} a batch is sent for {chunk.start}")
+            return
+        for number in chunk.phone_numbers():
+            clocks = [chunk.start.astimezone(ZoneInfo(zone)).time() for zone in zones_of(number)]
+            if min(clocks) != self.local_time.start:
+                self.wrong.append(f"{zones_of(number)}: called from {clocks} on")
 
     def store_later(self, at: float, batch: Stored, send: Send) -> None:
         self._coming.append((at, batch, send))
@@ -330,6 +409,7 @@ class Service:
             if not send.was_stored and send.numbers & set(numbers) and is_in_doubt:
                 world.wrong.append(f"sent again {world.now - send.at:.0f} s after an unclear send")
         world.step("before the send")
+        world.judge_start(chunk)
         outcomes: dict[str, CallingError] = {
             "not sent": ServiceUnavailableError("The service cannot be reached. Nothing was sent."),
             "refused": AuthenticationError("The token is not accepted.", status_code=401),
@@ -543,7 +623,9 @@ class Try:
             try:
                 uploaded = Upload(
                     service=service,
-                    contacts=PlainList(self.contacts),  # type: ignore[arg-type]
+                    contacts=PlainList(  # type: ignore[arg-type]
+                        self.contacts, local_time=world.local_time, after=world.now
+                    ),
                     batch_size=self.batch_size,
                     resend_after=DRAFTS_RESEND_AFTER if world.has_drafts else RESEND_AFTER,
                     memory=memory,
