@@ -82,14 +82,19 @@ format: $(VENV)/.dev-ready ## Format the code and sort the imports
 	@$(BIN)/ruff format .
 
 pins: $(VENV)-pins/.ready ## Write requirements/*.txt anew from pyproject.toml and *.in (newest versions: UPGRADE=--upgrade)
-	@for set in dev demo airflow-3.1; do \
+	@for set in dev demo airflow-3.1 airflow-3.2 airflow-3.3 airflow-3.4 lowest; do \
+	  how=; \
 	  case $$set in \
 	    dev) inputs="requirements/demo.in requirements/dev.in" ;; \
 	    demo) inputs="requirements/demo.in --constraints requirements/dev.txt" ;; \
 	    *) inputs="requirements/$$set.in" ;; \
 	  esac; \
+	  case $$set in \
+	    airflow-3.4) how="--prerelease if-necessary-or-explicit" ;; \
+	    lowest) how="--resolution lowest-direct" ;; \
+	  esac; \
 	  $(VENV)-pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --custom-compile-command "make pins" $(UPGRADE) \
+	    --no-emit-index-url --custom-compile-command "make pins" $(UPGRADE) $$how \
 	    --extra sandbox pyproject.toml $$inputs --output-file requirements/$$set.txt || exit 1; \
 	done
 	@wc -l requirements/*.txt

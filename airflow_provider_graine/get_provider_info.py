@@ -88,6 +88,32 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.kataven_to_object_storage",
             },
         ],
+        "notifications": [f"{_PACKAGE}.notifications.graine.GraineCallNotifier"],
+        "task-decorators": [
+            {"name": "graine_batch", "class-name": f"{_PACKAGE}.decorators.graine.graine_batch_task"},
+        ],
+        "asset-uris": [_asset_uris("graine"), _asset_uris("kataven")],
+        "extra-links": [
+            f"{_PACKAGE}.operators.links.{link}" for link in ("GraineCallsLink", "KatavenCallsLink", "GraineReportLink")
+        ],
+        "config": {
+            "graine": {
+                "description": "The page of calls in Airflow's interface.",
+                "options": {
+                    "ui_conn_ids": {
+                        "description": (
+                            "Connections of type graine or kataven that the page offers beside those in Airflow's "
+                            "database and the two defaults: names of those in a secrets backend or in environment "
+                            "variables, with commas between them."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "graine_emea,kataven_trial",
+                        "default": "",
+                    },
+                },
+            },
+        },
         "connection-types": [
             {
                 "connection-type": "graine",
@@ -165,6 +191,21 @@ def get_provider_info() -> dict[str, Any]:
                 },
             },
         ],
+    }
+
+
+def _asset_uris(scheme: str) -> dict[str, Any]:
+    """
+    Describe the assets of a service.
+
+    :param scheme: what their URIs begin with
+    """
+    assets = f"{_PACKAGE}.lineage.assets"
+    return {
+        "schemes": [scheme],
+        "handler": f"{assets}.sanitize_uri",
+        "factory": f"{assets}.create_{scheme}_asset",
+        "to_openlineage_converter": f"{assets}.convert_asset_to_openlineage",
     }
 
 

@@ -23,6 +23,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -71,6 +72,36 @@ _PACKING: Final = 1
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
+#: Whether the http library is at work for a session of this module.
+_at_work: Final = ContextVar("_at_work", default=False)
+
+
+class _Discreet(logging.Filter):
+    """Keeps what a service says out of the http library's lines: they quote reasons, headers, redirects and errors."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let pass what others do, and of what is done here that it is done."""
+        if not _at_work.get() and "response_body.failed" not in str(record.msg):
+            return True
+        if record.name == "httpx":
+            return False
+        record.msg, record.args = str(record.msg).partition(" ")[0], ()
+        return True
+
+
+# A filter of a parent is not asked for what its children say.
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_Discreet())
+
+
+@contextmanager
+def _discreetly() -> Iterator[None]:
+    token = _at_work.set(True)
+    try:
+        yield
+    finally:
+        _at_work.reset(token)
+
 
 @dataclass(frozen=True)
 class Download(Generic[B]):
@@ -113,6 +144,7 @@ def _converse(parts: _Parts, request: Request[Any]) -> _Conversation:
         outcome = yield outgoing
         if not isinstance(outcome, httpx.Response):
             _raise_for_transport(request, outcome)
+        log.debug("Asked the service to %s: HTTP %d", request.does, outcome.status_code)
         if outcome.status_code == httpx.codes.UNAUTHORIZED and not reloaded:
             reloaded = True
             failure = None
@@ -680,10 +712,12 @@ class Session(_Parts):
 
     def _exchange(self, request: Request[Any], outgoing: httpx.Request, *, stream: bool) -> httpx.Response:
         if self.limiter is None:
-            return self.client.send(outgoing, stream=stream)
+            with _discreetly():
+                return self.client.send(outgoing, stream=stream)
         turn = self.limiter.turn("read" if request.is_read else "write", does=request.does)
         try:
-            response = self.client.send(outgoing, stream=stream)
+            with _discreetly():
+                response = self.client.send(outgoing, stream=stream)
             self.after(response, turn)
         except BaseException:
             turn.end()
@@ -811,10 +845,12 @@ class AsyncSession(_Parts):
 
     async def _exchange(self, request: Request[Any], outgoing: httpx.Request, *, stream: bool) -> httpx.Response:
         if self.limiter is None:
-            return await self.client.send(outgoing, stream=stream)
+            with _discreetly():
+                return await self.client.send(outgoing, stream=stream)
         turn = await self.limiter.aturn("read" if request.is_read else "write", does=request.does)
         try:
-            response = await self.client.send(outgoing, stream=stream)
+            with _discreetly():
+                response = await self.client.send(outgoing, stream=stream)
             self.after(response, turn)
         except BaseException:
             turn.end()

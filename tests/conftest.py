@@ -36,6 +36,18 @@ def nobody_lingers() -> Iterator[None]:
         yield
 
 
+#: Of Airflow's own doing on 3.1 with the newest packages that it takes; no user could mend it.
+AIRFLOWS_OWN_WARNINGS = [
+    "The `airflow.operators.branch.BaseBranchOperator` attribute is deprecated",  # `from airflow.sdk import task`
+    "in a future version of UPath this will be set to None",  # `ObjectStoragePath(…) / "name"`
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for message in AIRFLOWS_OWN_WARNINGS:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 

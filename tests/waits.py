@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
 from airflow_provider_graine.exceptions import CallingError
 from airflow_provider_graine.hooks.graine import GraineHook
@@ -21,6 +20,7 @@ from airflow_provider_graine.waiting.decision import Step, Wait
 from airflow_provider_graine.waiting.event import broke, ended
 from airflow_provider_graine.watching.clock import Clock
 from airflow_provider_graine.watching.graine_watch import BatchWatch, CampaignWatch, decide
+from tests.compat import AirflowRescheduleException, TaskDeferred
 from tests.task import Task
 
 START = datetime(2026, 5, 10, 9, tzinfo=UTC).timestamp()

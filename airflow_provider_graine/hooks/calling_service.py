@@ -160,20 +160,6 @@ class CallingServiceHook(BaseHook):
             return False, f"The connection could not be read ({type(error).__name__})."
         return True, "The service was reached and accepts the token."
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Make the connection form's own fields for Airflow 3.1; see :mod:`.connection_form`."""
-        from airflow_provider_graine.hooks.connection_form import connection_form_widgets
-
-        return connection_form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Describe the connection form's standard fields for Airflow 3.1; see :mod:`.connection_form`."""
-        from airflow_provider_graine.hooks.connection_form import ui_field_behaviour
-
-        return ui_field_behaviour(cls.conn_type)
-
     def completed(self, arguments: dict[str, Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
         """
         Add to a call's arguments what the connection knows and the caller left open.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_graine.exceptions import RequestRejectedError, UnexpectedAnswerError
 from airflow_provider_graine.hooks.calling_service import CallingServiceHook, offered
+from airflow_provider_graine.hooks.connection_form import connection_form_widgets, ui_field_behaviour
 from airflow_provider_graine.services.kataven import requests
 from airflow_provider_graine.services.kataven.connection import read_connection
 from airflow_provider_graine.services.paging import pages, pages_of
@@ -44,6 +45,17 @@ class KatavenHook(CallingServiceHook):
     def __init__(self, kataven_conn_id: str = default_conn_name) -> None:
         super().__init__(kataven_conn_id)
         self.kataven_conn_id = kataven_conn_id
+
+    # Airflow 3.1 looks for these two in the class itself, not in its parents.
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Make the connection form's own fields for Airflow 3.1; see :mod:`.connection_form`."""
+        return connection_form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Describe the connection form's standard fields for Airflow 3.1; see :mod:`.connection_form`."""
+        return ui_field_behaviour(cls.conn_type)
 
     create_campaign, acreate_campaign = offered(requests.create_campaign)
     get_campaign, aget_campaign = offered(requests.get_campaign)

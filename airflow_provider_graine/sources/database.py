@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ def query(sql: str, *, conn_id: str, parameters: Any = None) -> Iterator[tuple[l
     :param parameters: in the style of the database's driver
     :return: a context manager that gives the column names and the rows
     :raises ConfigurationError: when the connection is none of a database
-    :raises SourceError: when the statement returns no rows at all, or the database fails while they are fetched
+    :raises SourceError: when the statement returns no rows at all, or the database fails
     """
     hook = database_hook(conn_id)
     with ExitStack() as open_things:
@@ -81,10 +81,7 @@ def _executed(hook: Any, sql: str, parameters: Any, open_things: ExitStack) -> A
         log.info("Reading with fetchmany through the driver %r; whether it streams is up to it", driver)
         cursor = connection.cursor()
     open_things.enter_context(closing(cursor))
-    if parameters is None:
-        cursor.execute(sql)
-    else:
-        cursor.execute(sql, parameters)
+    _discreetly(lambda: cursor.execute(sql) if parameters is None else cursor.execute(sql, parameters))
     return cursor
 
 
@@ -121,10 +118,9 @@ def _through_sqlalchemy(hook: Any, sql: str, parameters: Any, open_things: ExitS
         return None
     connection = open_things.enter_context(engine.connect())
     streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCH_SIZE)
-    if parameters is None:
-        result = streaming.exec_driver_sql(sql)
-    else:  # a list would be taken for many sets of parameters
-        result = streaming.exec_driver_sql(sql, tuple(parameters) if isinstance(parameters, list) else parameters)
+    # A list would be taken for many sets of parameters.
+    given = tuple(parameters) if isinstance(parameters, list) else parameters
+    result = _discreetly(lambda: streaming.exec_driver_sql(sql, *(() if given is None else (given,))))
     return _Result(open_things.enter_context(closing(result)))
 
 
@@ -147,15 +143,21 @@ def _rows(cursor: Any, first: list[Sequence[Any]] | None) -> Iterator[Sequence[A
 
 
 def _fetched(cursor: Any) -> list[Sequence[Any]]:
+    rows: list[Sequence[Any]] = _discreetly(lambda: list(cursor.fetchmany(FETCH_SIZE)))
+    return rows
+
+
+def _discreetly(do: Callable[[], Any]) -> Any:
     try:
-        return list(cursor.fetchmany(FETCH_SIZE))
+        return do()
     except Exception as failure:
-        raise failed(failure) from None
+        error = failed(failure)
+    raise error
 
 
 def failed(failure: Exception) -> SourceError:
-    """Say that rows could not be fetched; to be raised from ``None``, for what a database says can quote a value."""
+    """Say that a query failed; to be raised outside of ``except``, for what a database says can quote a value."""
     return SourceError(
-        f"The database failed while rows were fetched ({type(failure).__name__}); nothing was sent. What it says "
-        "can quote people's data and is not shown: run the query by hand to see it."
+        f"The database could not carry the query out ({type(failure).__name__}); nothing was sent. What it says can "
+        "quote people's data and is not shown: run the query by hand to see it."
     )

@@ -61,7 +61,8 @@ class CopyQuery:
             if code.startswith(_NOT_POSSIBLE):
                 log.debug("The query cannot be copied (%s)", type(failure).__name__)
                 return None
-            raise failed(failure) from None
+            error = failed(failure)
+        raise error
 
 
 @contextmanager

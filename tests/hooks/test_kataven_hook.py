@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from airflow.sdk.log import redact
+from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_graine import __version__
 from airflow_provider_graine.exceptions import ConfigurationError, IncompleteResultsError, ServiceUnavailableError

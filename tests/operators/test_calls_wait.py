@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
@@ -21,6 +20,7 @@ from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.watching.graine_stop import stop_calls
 from airflow_provider_graine.watching.graine_watch import decide
+from tests.compat import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from tests.waits import INTERVAL, MODES, START, VirtualClock, Waiting, clock, waiting
 
 __all__ = ["clock", "waiting"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
@@ -18,6 +17,7 @@ from airflow_provider_graine.exceptions import (
 )
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sandbox.kataven.account import KatavenAccount
+from tests.compat import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from tests.kataven_service import draft, kataven, status
 from tests.kataven_waits import MODES, KatavenWaiting, waiting
 from tests.waits import INTERVAL, clock

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from airflow_provider_graine.operators import upload_memory
 from airflow_provider_graine.operators.graine import GraineCreateBatchOperator
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.uploads import progress
+from tests.compat import AirflowTaskTimeout
 from tests.task import StateStore, Task
 
 NUMBERS = [f"+9198765{number:05}" for number in range(20)]

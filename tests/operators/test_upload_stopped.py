@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_graine.exceptions import TaskKilledError
 from airflow_provider_graine.hooks.graine_batches import GraineBatches
@@ -15,6 +14,7 @@ from airflow_provider_graine.operators import upload_memory
 from airflow_provider_graine.operators.graine import GraineCreateBatchOperator
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.triggers.pause import PauseTrigger
+from tests.compat import AirflowTaskTimeout, TaskDeferred
 from tests.task import Task
 
 PEOPLE = [{"phone_number": f"+9198765{number:05}", "callee_name": "Person"} for number in range(30)]

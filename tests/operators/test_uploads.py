@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
@@ -25,6 +24,7 @@ from airflow_provider_graine.exceptions import (
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.operators.graine import GraineCreateBatchOperator
 from airflow_provider_graine.sandbox import Sandbox
+from tests.compat import TaskDeferred
 from tests.task import StateStore, Task
 
 BAD = [

@@ -1,4 +1,4 @@
-"""The table "What happens when …" of docs/what_happens_when.md, on waits: each cell is read from the page and played."""
+"""The table "What happens when …" of docs/what_happens_when.md, on waits: each cell is read there and played."""
 
 from __future__ import annotations
 

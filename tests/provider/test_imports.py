@@ -33,6 +33,7 @@ IMPORT_ALL = """
 import pkgutil, importlib, warnings
 import airflow.sdk, airflow.triggers.base
 from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.sdk import task  # Airflow 3.1 warns of itself here
 
 warnings.simplefilter("error")
 import airflow_provider_graine
@@ -61,8 +62,8 @@ def test_what_dag_files_import_is_cheap(run: Callable[..., str]) -> None:
 
 def test_the_cost_would_be_noticed(run: Callable[..., str]) -> None:
     loaded, asked = loads(run, ["airflow_provider_graine.http", "airflow_provider_graine.sandbox.server"])
-    assert {"airflow_provider_graine.http", "starlette", "uvicorn"} <= set(loaded)
-    assert {"httpx", "tenacity"} <= set(asked)
+    assert "airflow_provider_graine.http" in loaded
+    assert {"httpx", "starlette", "tenacity", "uvicorn"} <= {name.partition(".")[0] for name in asked}
 
 
 def test_the_metadata_import_nothing_but_the_standard_library(run: Callable[..., str]) -> None:

@@ -13,13 +13,22 @@ from typing import Any
 
 import jsonschema
 import pytest
-from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseHook, BaseNotifier, BaseOperator
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_graine
+from tests.compat import AIRFLOW_VERSION
 
 PACKAGE = "airflow_provider_graine"
-FOLDERS = ("hooks", "operators", "sensors", "triggers", "transfers")
+FOLDERS: dict[str, type] = {
+    "hooks": BaseHook,
+    "operators": BaseOperator,
+    "sensors": BaseOperator,
+    "triggers": BaseTrigger,
+    "transfers": BaseOperator,
+    "notifications": BaseNotifier,
+    "decorators": BaseOperator,
+}
 
 #: The names that DAG authors may rely on.
 PUBLIC = {
@@ -38,6 +47,8 @@ PUBLIC = {
         "GraineResumeCampaignOperator",
         "GraineUpdateCampaignOperator",
     ],
+    "operators.graine_report": ["GraineReportOperator"],
+    "operators.kataven_report": ["KatavenReportOperator"],
     "operators.kataven": [
         "KatavenCreateCampaignOperator",
         "KatavenDeleteCampaignOperator",
@@ -50,6 +61,8 @@ PUBLIC = {
     "sensors.kataven": ["KatavenCampaignSensor"],
     "triggers.graine": ["GraineBatchTrigger", "GraineCampaignTrigger"],
     "triggers.kataven": ["KatavenCampaignTrigger"],
+    "notifications.graine": ["GraineCallNotifier"],
+    "decorators.graine": ["GraineBatchDecoratedOperator"],
     "transfers.sql_to_graine": ["SqlToGraineOperator"],
     "transfers.object_storage_to_graine": ["ObjectStorageToGraineOperator"],
     "transfers.graine_to_object_storage": ["GraineToObjectStorageOperator"],
@@ -70,37 +83,89 @@ def strict_schema() -> dict[str, Any]:
     return schema
 
 
-def closed_connection_type() -> dict[str, Any]:
-    """The same for one connection type, with unknown keys refused: Airflow ignores them silently."""
-    item: dict[str, Any] = copy.deepcopy(strict_schema()["properties"]["connection-types"]["items"])
-    item["additionalProperties"] = False
-    item["required"] = sorted(item["properties"])
-    behaviour = item["properties"]["ui-field-behaviour"]["properties"]
-    field_names = behaviour["hidden-fields"]["items"]["enum"]
-    for renamed in ("relabeling", "placeholders"):
-        behaviour[renamed]["propertyNames"] = {"enum": field_names}
-    field = item["properties"]["conn-fields"]["additionalProperties"]
-    field["properties"]["schema"]["additionalProperties"] = False
-    return item
+def closed_schema() -> dict[str, Any]:
+    """The same with unknown keys refused at every level: Airflow ignores them silently."""
+    schema = strict_schema()
+    for key, kind in (("task-decorators", "class-name"), ("plugins", "plugin-class")):
+        # Before 3.4 these describe nothing: their keys stand where no validator looks.
+        if "type" not in schema["properties"][key]["items"]:
+            names = ["name", kind]
+            described = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+            schema["properties"][key]["items"] = {**described, "required": names}
+    if AIRFLOW_VERSION >= (3, 2):
+        connection_type = schema["properties"]["connection-types"]["items"]["properties"]
+        behaviour = connection_type["ui-field-behaviour"]["properties"]
+        for renamed in ("relabeling", "placeholders"):
+            behaviour[renamed]["propertyNames"] = {"enum": behaviour["hidden-fields"]["items"]["enum"]}
+    return closed(schema)
+
+
+def closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    refused = {"additionalProperties": False} if "properties" in schema else {}
+    return {key: closed(each) for key, each in schema.items()} | refused
+
+
+#: What an older Airflow does not know: the first version that does, where it stands, and what to put there before.
+LATER: list[tuple[tuple[int, int], str, Any]] = [
+    ((3, 2), "integrations.*.tags", ["service"]),
+    ((3, 2), "connection-types.*.ui-field-behaviour", None),
+    ((3, 2), "connection-types.*.conn-fields", None),
+    ((3, 3), "connection-types.*.hook-name", None),
+]
+TOO_NEW = [(path, before) for since, path, before in LATER if since > AIRFLOW_VERSION]
+
+
+def known(info: dict[str, Any], *, but: str = "") -> dict[str, Any]:
+    """
+    The metadata as far as this Airflow knows them.
+
+    :param but: what is left in although it does not
+    """
+    known = copy.deepcopy(info)
+    for path, before in TOO_NEW:
+        for parent, key in places(known, path) if path != but else ():
+            parent[key] = before
+            if before is None:
+                del parent[key]
+    return known
+
+
+def places(tree: Any, path: str) -> list[tuple[Any, Any]]:
+    """Where a path leads to, each as what holds it and the key there; ``*`` is any item of a list."""
+    first, _, rest = path.partition(".")
+    keys = list(range(len(tree))) if first == "*" else [first] if first in tree else []
+    return [place for key in keys for place in places(tree[key], rest)] if rest else [(tree, key) for key in keys]
 
 
 def listed_modules(info: dict[str, Any]) -> set[str]:
     of_kinds = [
-        module for kind in FOLDERS if kind != "transfers" for entry in info[kind] for module in entry["python-modules"]
+        module
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in info[kind]
+        for module in entry["python-modules"]
     ]
-    return {*of_kinds, *(entry["python-module"] for entry in info["transfers"])}
+    named = [*info["notifications"], *(entry["class-name"] for entry in info["task-decorators"])]
+    return {
+        *of_kinds,
+        *(entry["python-module"] for entry in info["transfers"]),
+        *(name.rpartition(".")[0] for name in named),
+    }
 
 
 def components() -> Iterator[type]:
-    """Every hook, operator, sensor and trigger a DAG author could use."""
-    for folder in FOLDERS:
+    """Every hook, operator, sensor, trigger, notifier and decorator a DAG author could use."""
+    for folder, kind in FOLDERS.items():
         package = importlib.import_module(f"{PACKAGE}.{folder}")
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             for name, each in inspect.getmembers(importlib.import_module(found.name), inspect.isclass):
                 if (
                     each.__module__ == found.name
                     and not name.startswith("_")
-                    and issubclass(each, BaseHook | BaseOperator | BaseTrigger)
+                    and issubclass(each, kind)
                     and not any(getattr(member, "__isabstractmethod__", False) for member in vars(each).values())
                 ):
                     yield each
@@ -110,35 +175,46 @@ def test_the_metadata_satisfies_the_schema_airflow_checks_it_with(info: dict[str
     jsonschema.validate(info, airflow_schema("provider_info.schema.json"))
 
 
-def test_the_metadata_satisfies_the_strict_schema(info: dict[str, Any]) -> None:
-    jsonschema.validate(info, strict_schema())
+def test_the_metadata_have_no_key_that_airflow_would_ignore(info: dict[str, Any]) -> None:
+    jsonschema.validate(known(info), closed_schema())
 
 
-def test_the_connection_type_has_no_key_that_airflow_would_ignore(connection_type: dict[str, Any]) -> None:
-    jsonschema.validate(connection_type, closed_connection_type())
+def test_what_is_too_new_for_this_airflow_is_unknown_to_it(info: dict[str, Any]) -> None:
+    for path, _ in TOO_NEW:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(known(info, but=path), closed_schema())
+
+
+MISSPELT = [
+    ("integrations", "integration"),
+    ("integrations.*.external-doc-url", "external-doc-uri"),
+    ("operators.*.python-modules", "python-module"),
+    ("transfers.*.python-module", "python-modules"),
+    ("task-decorators.*.class-name", "path"),
+    ("asset-uris.*.schemes", "scheme"),
+    ("connection-types.*.hook-class-name", "hook-class"),
+    ("connection-types.*.hook-name", "hook_name"),
+    ("connection-types.*.ui-field-behaviour", "ui_field_behaviour"),
+    ("connection-types.*.ui-field-behaviour.hidden-fields", "hidden_fields"),
+    ("connection-types.*.ui-field-behaviour.relabeling.host", "hosts"),
+    ("connection-types.*.ui-field-behaviour.placeholders.password", "token"),
+    ("connection-types.*.conn-fields", "conn_fields"),
+    ("connection-types.*.conn-fields.timeout.label", "title"),
+    ("connection-types.*.conn-fields.timeout.schema.minimum", "min"),
+]
 
 
 @pytest.mark.parametrize(
-    ("path", "misspelt"),
-    [
-        (["ui-field-behaviour"], "ui_field_behaviour"),
-        (["conn-fields"], "conn_fields"),
-        (["hook-name"], "hook_name"),
-        (["ui-field-behaviour", "hidden-fields"], "hidden_fields"),
-        (["ui-field-behaviour", "relabeling", "host"], "hosts"),
-        (["ui-field-behaviour", "placeholders", "password"], "token"),
-        (["conn-fields", "timeout", "label"], "title"),
-        (["conn-fields", "timeout", "schema", "minimum"], "min"),
-    ],
+    ("path", "misspelt"), [each for each in MISSPELT if not each[0].startswith(tuple(path for path, _ in TOO_NEW))]
 )
-def test_a_misspelt_key_is_noticed(connection_type: dict[str, Any], path: list[str], misspelt: str) -> None:
-    *parents, name = path
-    place = connection_type
-    for parent in parents:
-        place = place[parent]
-    place[misspelt] = place.pop(name)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(connection_type, closed_connection_type())
+def test_a_misspelt_key_is_noticed(info: dict[str, Any], path: str, misspelt: str) -> None:
+    assert places(info, path)
+    for index, _ in enumerate(places(info, path)):
+        metadata = known(info)
+        parent, key = places(metadata, path)[index]
+        parent[misspelt] = parent.pop(key)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(metadata, closed_schema())
 
 
 def test_the_transfers_name_integrations_that_exist(info: dict[str, Any]) -> None:

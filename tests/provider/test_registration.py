@@ -8,26 +8,23 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import airflow_provider_graine
+from tests.compat import AIRFLOW_VERSION
 
 AIRFLOW = ("-m", "airflow")
 
-LOOK = """
+#: Asks for the connection form as the API server does for ``/ui/connections/hook_meta``.
+FORM = """
 import json, sys, warnings
-from airflow.exceptions import AirflowProviderDeprecationWarning
-from airflow.providers_manager import ProvidersManager
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    manager = ProvidersManager()
-    hook = manager.hooks[sys.argv[1]]
-    behaviour = manager.field_behaviours[sys.argv[1]]
-    fields = {
-        widget.field_name: widget.field
-        for widget in manager.connection_form_widgets.values()
-        if widget.hook_class_name == hook.hook_class_name
-    }
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+    from airflow.providers_manager import ProvidersManager
+
+    [form] = [each for each in HookMetaService.hook_meta_data() if each.connection_type == sys.argv[1]]
+    hook = ProvidersManager().hooks[sys.argv[1]]
 print(json.dumps({
-    "hook": hook._asdict(), "behaviour": behaviour, "fields": fields,
+    "form": form.model_dump(mode="json"), "testable": hook.connection_testable,
     "warnings": [str(each.message) for each in caught if "graine" in str(each.message).lower()],
 }))
 """
@@ -65,13 +62,38 @@ def test_airflow_providers_hooks_shows_the_connection_types(run: Callable[..., s
 def test_airflow_shows_the_connection_form_and_warns_of_nothing(
     run: Callable[..., str], connection_type: dict[str, Any]
 ) -> None:
-    seen = json.loads(run("-c", LOOK, connection_type["connection-type"]).splitlines()[-1])
+    seen = json.loads(run("-c", FORM, connection_type["connection-type"]).splitlines()[-1])
     assert seen["warnings"] == []
-    assert seen["hook"]["connection_testable"] is True
-    assert seen["behaviour"]["relabeling"] == connection_type["ui-field-behaviour"]["relabeling"]
-    assert sorted(seen["behaviour"]["hidden_fields"]) == ["login", "port", "schema"]
-    assert {name: field["schema"]["title"] for name, field in seen["fields"].items()} == {
-        name: field["label"] for name, field in connection_type["conn-fields"].items()
+    assert seen["testable"] is True
+    form = seen["form"]
+    assert form["hook_name"] == connection_type["hook-name"]
+
+    standard = {"url_schema" if name == "schema" else name: each for name, each in behaviour(connection_type).items()}
+    assert {name: each for name, each in form["standard_fields"].items() if each} == standard
+
+    own = {
+        name: (field["schema"]["title"], field["description"], field["value"], field["schema"]["type"])
+        for name, field in form["extra_fields"].items()
     }
-    defaults = {name: field["schema"].get("default") for name, field in connection_type["conn-fields"].items()}
-    assert {name: field.get("value") for name, field in seen["fields"].items()} == defaults
+    assert own == {
+        name: (field["label"], field["description"], field["schema"].get("default"), kind(field["schema"]["type"]))
+        for name, field in connection_type["conn-fields"].items()
+    }
+
+
+def behaviour(connection_type: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the form does with each of the standard fields that are not left as they are."""
+    described = connection_type["ui-field-behaviour"]
+    return {
+        name: {
+            "hidden": name in described["hidden-fields"],
+            "title": described["relabeling"].get(name),
+            "placeholder": described["placeholders"].get(name),
+        }
+        for name in {*described["hidden-fields"], *described["relabeling"], *described["placeholders"]}
+    }
+
+
+def kind(declared: list[str]) -> list[str]:
+    """The type that the form gives a field: Airflow 3.1 has none for decimal fractions."""
+    return ["integer", "null"] if declared[0] == "number" and AIRFLOW_VERSION < (3, 2) else declared

@@ -4,12 +4,12 @@ import time
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_graine.exceptions import NotFoundError, WaitError
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sensors.graine import GraineBatchSensor, GraineCampaignSensor
+from tests.compat import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from tests.task import Task
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_graine.exceptions import ConfigurationError, NotFoundError, WaitError
 from airflow_provider_graine.hooks.kataven import KatavenHook
@@ -13,6 +12,7 @@ from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sandbox.kataven.account import KatavenAccount
 from airflow_provider_graine.sensors.kataven import KatavenCampaignSensor
 from airflow_provider_graine.triggers.kataven import KatavenCampaignTrigger
+from tests.compat import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from tests.kataven_service import Draft, changes, draft, kataven
 from tests.task import Task
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_graine.exceptions import TaskKilledError
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sensors.graine import GraineBatchSensor
+from tests.compat import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException
 from tests.waits import VirtualClock, Waiting, clock
 
 __all__ = ["clock"]

@@ -127,7 +127,7 @@ def test_a_value_that_the_database_quotes_is_not_shown(tmp_path: Path, monkeypat
         read()
     assert "98765" not in str(refused.value)
     assert "ConversionException" in str(refused.value)
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None
 
 
 class MySqlCursor:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
@@ -33,6 +32,7 @@ from airflow_provider_graine.services import limits
 from airflow_provider_graine.transfers.object_storage_to_kataven import ObjectStorageToKatavenOperator
 from airflow_provider_graine.transfers.sql_to_kataven import SqlToKatavenOperator
 from airflow_provider_graine.triggers.pause import KatavenPauseTrigger
+from tests.compat import TaskDeferred
 from tests.task import StateStore, Task
 
 AGENT = "11111111-1111-4111-8111-111111111111"

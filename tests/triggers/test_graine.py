@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger, GraineCampaignTrigger
+from tests.compat import deserialize, serialize
 
 
 @pytest.fixture

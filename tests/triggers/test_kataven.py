@@ -7,9 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_graine.hooks.kataven import KatavenHook
 from airflow_provider_graine.sandbox import Sandbox
@@ -17,6 +15,7 @@ from airflow_provider_graine.sandbox.kataven.account import KatavenAccount
 from airflow_provider_graine.triggers import kill
 from airflow_provider_graine.triggers.kataven import KatavenCampaignTrigger
 from airflow_provider_graine.triggers.pause import KatavenPauseTrigger
+from tests.compat import USER_ACTION, deserialize, serialize
 from tests.kataven_service import Draft, changes, draft, kataven, status
 from tests.triggers.test_graine import fire, in_thread
 
@@ -132,7 +131,7 @@ def end(trigger: Any, version: str, state: str, monkeypatch: pytest.MonkeyPatch)
         await asyncio.sleep(0.8)
         if version == "on_kill":
             await trigger.on_kill()
-        waiting.cancel(_USER_ACTION_CANCEL_MSG)
+        waiting.cancel(*USER_ACTION)
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await trigger.cleanup()

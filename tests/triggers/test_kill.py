@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, TriggerRunner
+from airflow.jobs.triggerer_job_runner import TriggerRunner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_graine.hooks.graine import GraineHook
@@ -17,6 +17,7 @@ from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.triggers import kill
 from airflow_provider_graine.triggers.graine import GraineBatchTrigger, GraineCampaignTrigger
 from airflow_provider_graine.triggers.pause import PauseTrigger
+from tests.compat import AIRFLOW_VERSION, USER_ACTION
 
 KINDS = ["batches", "campaign", "doubt"]
 STATES = {"pause": "paused", "cancel": "cancelled"}
@@ -48,7 +49,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> TaskStates:
     return states
 
 
-@pytest.fixture(params=["3.3", "3.2"])
+@pytest.fixture(params=["3.3", "3.2"] if AIRFLOW_VERSION >= (3, 3) else ["3.2"])
 def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With ``on_kill()`` called by Airflow, and as it was before."""
     if request.param == "3.2":
@@ -74,7 +75,7 @@ def make(request: pytest.FixtureRequest, batch_id: str, campaign_id: str) -> Cal
             trigger = GraineCampaignTrigger(campaign_id=campaign_id, poll_interval=30, deadline=deadline, **arguments)
         else:
             trigger = PauseTrigger(time.time() + 60, batch_ids=[batch_id], **arguments)
-        trigger._task_instance = SimpleNamespace(
+        task_instance = SimpleNamespace(
             id="ti",
             dag_id="calls",
             run_id="run",
@@ -83,6 +84,8 @@ def make(request: pytest.FixtureRequest, batch_id: str, campaign_id: str) -> Cal
             try_number=attempt,
             context_carrier=None,
         )
+        # Assigned to the property, it would be looked at more closely.
+        setattr(trigger, "_task_instance" if AIRFLOW_VERSION >= (3, 3) else "task_instance", task_instance)
         return trigger
 
     return make
@@ -97,9 +100,10 @@ async def run_and_cancel(
         info=lambda *_, **__: None, ainfo=_say_nothing, awarning=_say_nothing, aerror=_say_nothing
     )
     runner.triggers = {1: {"task": None, "is_watcher": False, "name": "trigger", "events": 0}}  # type: ignore[typeddict-item]
+    trigger.timeout_after = None  # where the first releases of Airflow 3.1 have it
     task = asyncio.create_task(runner.run_trigger(1, trigger))
     await asyncio.sleep(0.3)
-    message = [_USER_ACTION_CANCEL_MSG] if version == "3.3" else []
+    message = USER_ACTION if version == "3.3" else ()
     for _ in range(times):
         task.cancel(*message)
         await asyncio.sleep(0.15)
