@@ -13,6 +13,8 @@ from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.provider.conftest import ROOT
 
@@ -116,7 +118,7 @@ def pins(name: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["demo.txt", "dev.txt"])
+@pytest.mark.parametrize("name", sorted(each.name for each in (ROOT / "requirements").glob("*.txt")))
 def test_the_pins_have_hashes_and_name_no_place(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text()
     for pinned in re.split(r"\n(?=[a-z0-9])", text)[1:]:
@@ -130,6 +132,15 @@ def test_the_development_set_holds_the_demo_set() -> None:
     )
     assert len(demo) > 100
     assert demo <= dev
+
+
+def test_the_lowest_pins_are_what_the_package_says_it_needs() -> None:
+    """So ``make matrix`` runs on the very releases that are said to suffice."""
+    lowest = {each.partition(" ")[0]: Version(pin) for each, pin in reversed(pins("lowest.txt").items())}
+    wanted = [Requirement(each) for each in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["sandbox"]]
+    assert {each.name: lowest[each.name] for each in wanted} == {
+        each.name: Version(str(each.specifier).removeprefix(">=")) for each in wanted
+    }
 
 
 def test_the_pins_hold_all_dependencies() -> None:
