@@ -12,6 +12,9 @@ ARGS ?=
 NAME ?= waiting
 SERVICE ?= graine
 
+# One more than there are cores: many tests wait for a clock.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --no-input --quiet --quiet
 SAY := @printf '\n==> %s\n'
@@ -35,7 +38,7 @@ up: $(VENV)/.demo-ready ## Start Airflow with a sandbox, the example DAGs and th
 
 test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
 	$(SAY) "Tests (those marked real, e2e and crash have their own targets: make test-real, make e2e, make crash)"
-	@$(BIN)/python -m pytest -m "not real and not e2e and not crash" -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not real and not e2e and not crash" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S3 server, started by the tests
 	$(SAY) "Tests on a real PostgreSQL and a real S3 server"
@@ -47,7 +50,7 @@ e2e: $(VENV)/.dev-ready ## Run the tests on a real Airflow (scheduler, triggerer
 
 crash: $(VENV)/.dev-ready ## Kill tasks at every step of uploads and waits
 	$(SAY) "Killed uploads and waits"
-	@$(BIN)/python -m pytest tests/crash -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest tests/crash -n $(WORKERS) --dist loadfile $(ARGS)
 
 crash-oldest: $(OLDEST)/.ready ## The same on the oldest supported Airflow
 	$(SAY) "Killed uploads and waits, on the oldest supported Airflow"
