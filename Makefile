@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up test test-real e2e crash crash-oldest matrix bench check docs release-check format pins clean
+.PHONY: help demo up test test-privacy test-real e2e crash crash-oldest matrix bench check docs release-check format pins clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,8 +37,12 @@ up: $(VENV)/.demo-ready ## Start Airflow with a sandbox, the example DAGs and th
 	@$(BIN)/python -m demo.up $(ARGS)
 
 test: $(VENV)/.dev-ready ## Run the tests that need nothing but this machine
-	$(SAY) "Tests (those marked real, e2e and crash have their own targets: make test-real, make e2e, make crash)"
-	@$(BIN)/python -m pytest -m "not real and not e2e and not crash" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(SAY) "Tests (others have their own targets: make test-privacy, make test-real, make e2e, make crash)"
+	@$(BIN)/python -m pytest -m "not privacy and not real and not e2e and not crash" -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-privacy: $(VENV)/.dev-ready ## Mark people and secrets, run every class in every way, and look for them in all that Airflow keeps
+	$(SAY) "Nothing personal, and no secret, gets to where it does not belong"
+	@$(BIN)/python -m pytest -m privacy -n $(WORKERS) $(ARGS)
 
 test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S3 server, started by the tests
 	$(SAY) "Tests on a real PostgreSQL and a real S3 server"

@@ -49,15 +49,19 @@ CHECKS = {
         "tests/dags/test_example_dags.py::test_it_is_serialized_for_the_scheduler",
         "tests/dags/test_example_dags.py::test_people_from_the_warehouse_are_called_and_results_land",
     ],
-    "tasks": [
+    "tasks, page": [
         "tests/decorators",
         "tests/hooks",
+        "tests/lineage/test_events.py",
+        "tests/lineage/test_names.py",
+        "tests/lineage/test_openlineage.py",
         "tests/notifications",
         "tests/operators",
         "tests/retry_policies",
         "tests/sensors",
         "tests/sources/test_database.py",
         "tests/triggers",
+        "tests/ui",
     ],
 }
 

@@ -26,6 +26,8 @@ T = TypeVar("T")
 _LONGEST_WAIT: Final = 3900.0
 #: How often a page is asked for, with these pauses in seconds, where the service does not say how long to wait.
 _PAUSES: Final = (5.0, 30.0)
+#: How often it is asked for at most, where the service does.
+_MOST_ATTEMPTS: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +75,14 @@ class KatavenResults:
             complain(f"No contact of campaign {campaign_id} came.", if_incomplete=self._if_incomplete)
 
     def _page(self, campaign_id: str, page: int) -> list[CampaignContact]:
-        pauses = iter(_PAUSES)
+        pauses, attempts = iter(_PAUSES), 0
         while True:
             try:
                 return self._hook.list_campaign_contacts(campaign_id, page=page)
             except ServiceUnavailableError as error:
+                attempts += 1
                 pause = error.retry_after if error.retry_after is not None else next(pauses, None)
-                if pause is None or pause > _LONGEST_WAIT:
+                if pause is None or pause > _LONGEST_WAIT or attempts == _MOST_ATTEMPTS:
                     raise
                 log.warning("%s Reading on with page %d in %.0f seconds", error, page, pause)
             time.sleep(pause)

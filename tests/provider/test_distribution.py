@@ -148,7 +148,7 @@ def test_the_pins_hold_all_dependencies() -> None:
     assert pinned >= CORE | SANDBOX
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-real", "e2e", "check"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-privacy", "test-real", "e2e", "crash", "docs", "check"])
 def test_the_continuous_integration_runs_every_target(target: str) -> None:
     [steps] = re.findall(r"^steps=\((.*)\)$", (ROOT / ".ci" / "run").read_text(), re.M)
     assert target in {each.split()[0] for each in re.findall(r'"([^"]+)"', steps)}

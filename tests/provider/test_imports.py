@@ -33,7 +33,8 @@ IMPORT_ALL = """
 import pkgutil, importlib, warnings
 import airflow.sdk, airflow.triggers.base
 from airflow.providers.common.sql.hooks.sql import DbApiHook
-from airflow.sdk import task  # Airflow 3.1 warns of itself here
+from airflow.api_fastapi.app import get_auth_manager  # of itself Airflow 3.1 warns here
+from airflow.sdk import task  # and here
 
 warnings.simplefilter("error")
 import airflow_provider_graine

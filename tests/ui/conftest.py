@@ -59,7 +59,7 @@ def site() -> Iterator[Site]:
     patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_hex(64))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's own, while it starts
-        from airflow.api_fastapi.app import init_auth_manager, init_error_handlers, init_middlewares, init_plugins
+        from airflow.api_fastapi import app as airflow_app
         from airflow.utils.db import initdb
         from airflow.utils.session import create_session
         from sqlalchemy import inspect
@@ -69,10 +69,11 @@ def site() -> Iterator[Site]:
         if is_new:
             initdb()
         app = FastAPI()
-        init_plugins(app)
-        init_auth_manager(app)
-        init_error_handlers(app)
-        init_middlewares(app)
+        airflow_app.init_plugins(app)
+        airflow_app.init_auth_manager(app)
+        airflow_app.init_error_handlers(app)
+        if hasattr(airflow_app, "init_middlewares"):  # the first releases of Airflow 3.1 have none
+            airflow_app.init_middlewares(app)
     [mounted] = [route.app for route in app.routes if getattr(route, "path", None) == "/graine"]
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
