@@ -98,7 +98,7 @@ pins: $(VENV)-pins/.ready ## Write requirements/*.txt anew from pyproject.toml a
 	  esac; \
 	  case $$set in \
 	    airflow-3.4) how="--prerelease if-necessary-or-explicit" ;; \
-	    lowest) how="--resolution lowest-direct" ;; \
+	    lowest) how="--resolution lowest-direct --upgrade" ;; \
 	  esac; \
 	  $(VENV)-pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make pins" $(UPGRADE) $$how \
