@@ -261,7 +261,8 @@ def _by_bytes(db: DuckDBPyConnection, parts: str, plan: str) -> Iterator[_Piece]
 def _chunks(
     db: DuckDBPyConnection, pieces: Iterator[_Piece], pace: _Pace, *, plan: str, directory: Path
 ) -> Iterator[Chunk]:
-    with db.cursor() as own, _one_thread(db):
+    # A cut that is given up can be ended by whichever thread collects garbage: it leaves the list's connection alone.
+    with db.cursor() as own, _planned(own, plan), _one_thread(own):
 
         def write(numbered: tuple[int, _Piece]) -> tuple[Path, list[_Bounds], datetime | None]:
             number, piece = numbered
@@ -273,7 +274,14 @@ def _chunks(
                 pace.learn(chunks=len(bounds), length=path.stat().st_size)
                 yield from _read(path, bounds, start)
                 path.unlink()
-    db.execute(f"DROP VIEW {plan}; DROP TABLE IF EXISTS {plan}_left")
+
+
+@contextmanager
+def _planned(db: DuckDBPyConnection, plan: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        db.execute(f"DROP VIEW {plan}; DROP TABLE IF EXISTS {plan}_left")
 
 
 @contextmanager

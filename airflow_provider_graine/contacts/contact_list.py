@@ -379,7 +379,7 @@ class ContactList:
                 [[first for first, _ in bounds], [last for _, last in bounds]],
             )
 
-    def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
+    def chunks(self, size: int, *, everybody: bool = False) -> Generator[Chunk]:
         """
         Cut the accepted people who are not excluded into chunks, in the order of the sources; those who are called
         sooner first.
@@ -388,7 +388,7 @@ class ContactList:
 
         :param size: people in a chunk, at most
         :param everybody: whether those who are excluded are in the chunks too
-        :return: the chunks
+        :return: the chunks; to be closed by whoever does not take all of them, for the next one is being got ready
         :raises ConfigurationError: the size is below 1
         :raises SourceError: the list is cut by bytes, and one person alone has too many of them
         """

@@ -291,8 +291,9 @@ class Upload:
         if record is not None:
             missing = [at for chunk, at in record.intents.items() if chunk not in found]
             return max(missing, default=-math.inf) + self._resend_after
-        if all(short(chunk.fingerprint) in found for chunk in self._contacts.chunks(self._batch_size, everybody=True)):
-            return -math.inf
+        with closing(self._contacts.chunks(self._batch_size, everybody=True)) as chunks:
+            if all(short(chunk.fingerprint) in found for chunk in chunks):
+                return -math.inf
         if self._doubt_ends is None:
             self._doubt_ends = self._clock.now() + self._resend_after
         return self._doubt_ends
@@ -447,11 +448,11 @@ class Upload:
         limits = self._limits(batches)
         self._progress = Progress(self._log, batches=batches, contacts=self._left)
         self._sent = []
-        pairs = zip(self._contacts.chunks(size), limits, strict=True)
-        planned = Ahead(_Sending(chunk, limit) for chunk, limit in pairs)
         try:
-            while doubtful := self._send_until_in_doubt(planned):
-                planned = Ahead(chain(self._find_again(doubtful), planned))
+            with closing(self._contacts.chunks(size)) as chunks:
+                planned = Ahead(_Sending(chunk, limit) for chunk, limit in zip(chunks, limits, strict=True))
+                while doubtful := self._send_until_in_doubt(planned):
+                    planned = Ahead(chain(self._find_again(doubtful), planned))
         finally:
             self._contacts.exclude_chunks(self._sent)
 

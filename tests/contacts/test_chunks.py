@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,32 @@ def test_a_list_closes_while_the_next_chunks_are_got_ready(tmp_path: Path) -> No
             broken_off()
     assert not list(tmp_path.iterdir())
     assert [each.name for each in threading.enumerate() if each.name.startswith("one-ahead")] == []
+
+
+def test_a_cut_ended_by_another_thread_is_in_nobodys_way(tmp_path: Path) -> None:
+    """As when garbage is collected: the connection of the list cannot be used by two threads at once."""
+    failed: list[BaseException] = []
+
+    def end(cuts: list[Generator[Chunk]]) -> None:
+        try:
+            for cut in cuts:
+                cut.close()
+        except BaseException as failure:
+            failed.append(failure)
+
+    with ContactList(directory=tmp_path) as contacts:
+        contacts.add_tuples(HEADER, ([f"+9198765{n:05}", "Priya", "Pune"] for n in range(2_000)), origin="query")
+        contacts.screen()
+        cuts = [contacts.chunks(1_000) for _ in range(30)]
+        for cut in cuts:
+            next(cut)
+        other = threading.Thread(target=end, args=[cuts])
+        other.start()
+        while other.is_alive():
+            contacts.exclude_chunks([(0, 999)])
+            assert contacts.remaining() == 1_000
+        other.join()
+    assert failed == []
 
 
 def test_what_comes_after_the_chunks_has_all_threads_again(tmp_path: Path) -> None:

@@ -59,9 +59,14 @@ def test_the_charts_are_drawn_and_nothing_is_asked_for(
                 "rejected": FAILED,
             }.items():
                 page.wait_for_function(PIXELS, arg=[name, colour[theme]], timeout=10_000)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.set_viewport_size({"width": 390, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            # The charts take note of a new width when they come to it.
+            page.wait_for_function(
+                "width => innerWidth === width && document.documentElement.scrollWidth <= width",
+                arg=width,
+                timeout=10_000,
+            )
         browser.close()
     assert not wrong
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]

@@ -194,7 +194,7 @@ def test_a_failure_on_the_way_does_not_quote_the_data(driver: Any, tmp_path: Pat
     with pytest.raises(SourceError, match="InvalidTextRepresentation") as refused:
         by_copy(sql, tmp_path)
     assert "98765" not in str(refused.value)
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None  # which would quote it
 
 
 def test_a_missing_column(postgres_server: PostgresServer, tmp_path: Path) -> None:

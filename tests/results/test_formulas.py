@@ -32,13 +32,14 @@ def cut(content: bytes, size: int) -> list[bytes]:
 def begins_a_formula(text: str) -> bool:
     """What a spreadsheet may do with a cell: pass over blanks and quotes, then look at the first character."""
     bare = text.lstrip(" \t\r\n\v\f\"'\u200b\ufeff\0\u00a0\u3000")
-    return text[:1] in ("\t", "\r", "\n") or bare[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+    return text.lstrip("'\"")[:1] in ("\t", "\r", "\n") or bare[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 @given(rows=st.lists(st.lists(CELL, min_size=3, max_size=3), max_size=5), size=st.integers(1, 40))
 @example(rows=[["=1+1", "+919876500001", "-5"]], size=7)
 @example(rows=[["'=1", "''@x", '"+x']], size=7)
 @example(rows=[["\t=1", "\ra", "a\n=1"]], size=1)
+@example(rows=[["'\ta", "'\"\r", "''\n"]], size=1)
 def test_no_value_begins_a_formula_and_every_value_can_be_had_back(rows: list[list[str]], size: int) -> None:
     rows = [["contact_id", "status", "note"], *rows]
     safe = read(b"".join(spreadsheet_safe(cut(as_csv(rows), size))))

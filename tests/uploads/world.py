@@ -21,10 +21,11 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,7 @@ class PlainList:
     def __init__(self, contacts: Iterable[Person], *, local_time: LocalTime | None = None, after: float = 0.0) -> None:
         self._contacts = list(contacts)
         self._excluded: set[str] = set()
+        self._cuts: list[Generator[Chunk]] = []
         self._local_time = local_time
         self._runs: list[Run] = []
         self._stretches: list[Stretch] = []
@@ -127,6 +129,7 @@ class PlainList:
         return sum(-(-len(rows) // size) for rows, _ in self._parts(everybody=False))
 
     def remaining(self) -> int:
+        self._must_not_be_cut()
         return sum(number not in self._excluded for number, _ in self._contacts)
 
     def exclude(self, phone_numbers: Iterable[str]) -> int:
@@ -135,6 +138,7 @@ class PlainList:
         return len(met)
 
     def exclude_chunks(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._must_not_be_cut()
         for first, last in spans:
             self._excluded |= {number for number, _ in self._contacts[first : last + 1]}
 
@@ -145,13 +149,20 @@ class PlainList:
     def vanished(self, phone_numbers: Iterable[str]) -> int:
         return len(set(phone_numbers) - {number for number, _ in self._contacts})
 
-    def chunks(self, size: int, *, everybody: bool = False) -> Iterator[Chunk]:
+    def chunks(self, size: int, *, everybody: bool = False) -> Generator[Chunk]:
         pieces = [
             (rows[begin : begin + size], start)
             for rows, start in self._parts(everybody=everybody)
             for begin in range(0, len(rows), size)
         ]
-        return (self._chunk(index, rows, start) for index, (rows, start) in enumerate(pieces))
+        cut = (self._chunk(index, rows, start) for index, (rows, start) in enumerate(pieces))
+        self._cuts.append(cut)
+        return cut
+
+    def _must_not_be_cut(self) -> None:
+        """The list itself gets the next chunk of a cut ready, and is not for use by two at once."""
+        states = [getgeneratorstate(cut) for cut in self._cuts]
+        assert GEN_SUSPENDED not in states, "a cut was neither taken to its end nor closed"
 
     def _parts(self, *, everybody: bool) -> list[tuple[list[tuple[str, str, int]], datetime | None]]:
         rows = [
