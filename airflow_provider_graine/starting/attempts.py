@@ -10,6 +10,7 @@ from airflow_provider_graine.waiting import memory
 
 _FIRST_CAP: Final = 30.0
 _LEAST_PAUSE: Final = 1.0
+_SOON: Final = 5.0
 
 #: Seconds after a start without a clear answer in which it may still take effect: it is not sent again before.
 DOUBT: Final = 60.0
@@ -27,7 +28,7 @@ class Attempts:
     :param kept: what :meth:`remembered` returned in an earlier process
     """
 
-    __slots__ = ("_doubts", "_draw", "_order", "_since", "campaign_id", "due", "refusals")
+    __slots__ = ("_asked_at", "_doubts", "_draw", "_order", "_since", "campaign_id", "due", "refusals")
 
     def __init__(self, order: Order, *, draw: Callable[[], float], kept: Mapping[str, Any]) -> None:
         self._order = order
@@ -39,6 +40,7 @@ class Attempts:
         self.refusals = memory.count(kept, "refusals")
         #: When it may be tried next, as wall-clock time.
         self.due = memory.number(kept, "due") or 0.0
+        self._asked_at = 0.0
         self._doubts: dict[str, float] = {}
 
     def turn_to(self, campaign_id: str, *, now: float) -> None:
@@ -57,9 +59,16 @@ class Attempts:
         self.due = now + max(_LEAST_PAUSE, self._draw() * cap)
 
     def is_due(self, *, now: float) -> bool:
-        """Tell whether the budget may be asked for; in any case once more when the time is over."""
+        """Tell whether it may be asked for: when the time is over just once more, in any case."""
         limit = self.limit()
-        return now >= self.due or (limit is not None and now >= limit)
+        if limit is not None and now >= limit:
+            return self._asked_at < limit
+        return now >= self.due
+
+    def asked(self, *, now: float) -> None:
+        """Note that it is asked for; not again within the next moments."""
+        self._asked_at = now
+        self.due = max(self.due, now + _SOON)
 
     def doubt(self, campaign_id: str, *, now: float) -> None:
         """Note that a request got no clear answer."""

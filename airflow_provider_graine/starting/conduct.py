@@ -302,6 +302,7 @@ class Conduct:
             return True
         if attempts.in_doubt(campaign_id, now=self._now()) or not self._is_open():
             return False
+        attempts.asked(now=self._now())
         answer = yield Move(campaign_id, verb)
         if isinstance(answer, str) and answer != home:
             self._note_accepted(campaign_id, verb, status=answer)
@@ -409,8 +410,8 @@ class Conduct:
         turn, limit = self._attempts.campaign_id, self._attempts.limit()
         if turn is None or limit is None or self._now() < limit or turn != self._next():
             return None
-        if self._attempts.in_doubt(turn, now=self._now()):
-            return None
+        if self._attempts.in_doubt(turn, now=min(self._now(), self._seen_at.get(turn, 0.0))):
+            return None  # it may have been started, until it is seen again
         waited = duration(self._order.start_timeout or 0.0)
         why = "the account's budget of parallel calls was used up"
         if not self._attempts.refusals:

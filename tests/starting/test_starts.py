@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from airflow_provider_graine.exceptions import (
     AuthenticationError,
     ConfigurationError,
+    NotFoundError,
     RequestRejectedError,
     ServiceUnavailableError,
 )
+from airflow_provider_graine.starting.attempts import DOUBT
 from airflow_provider_graine.starting.conduct import Conduct
 from airflow_provider_graine.starting.order import Order
 from airflow_provider_graine.starting.steps import How, Look, Move, Weigh
@@ -129,6 +132,41 @@ def test_a_start_without_an_answer_is_settled_by_reading(fault: str) -> None:
     assert verbs(service) == [("start", "c1")]
     assert not verbs(service, done=False)
     assert service.campaigns["c1"].run == 1
+
+
+@pytest.mark.parametrize("fault", ["lost before", "proxy", "unavailable"])
+def test_a_service_that_never_takes_a_start_is_given_up(fault: str) -> None:
+    service = account(NOW, Campaign())
+    end = Task(order(service, start_timeout=1800), service, Wire(faults=repeat(fault))).run(until=NOW + 7200)
+    assert outcome(end) is How.NOT_STARTED
+    assert "the service could not be asked" in end.message
+    assert 1800 <= service.clock.now - NOW <= 1800 + 2 * DOUBT + 30
+    assert service.campaigns["c1"].status == "draft"
+
+
+def test_a_route_that_is_missing_is_not_asked_for_all_the_time() -> None:
+    service = account(NOW, Campaign())
+    wire = Wire()
+    asked: list[float] = []
+
+    def not_found(service: Service, step: Move) -> Exception:
+        asked.append(service.clock.now)
+        return NotFoundError("unknown", status_code=404)
+
+    wire.move = not_found  # type: ignore[method-assign]
+    end = Task(order(service, start_timeout=600), service, wire).run(until=NOW + 7200)
+    assert outcome(end) is How.NOT_STARTED
+    assert all(later - earlier >= 5 for earlier, later in pairwise(asked[:-1]))
+
+
+def test_nothing_is_claimed_of_a_start_that_nobody_saw_the_end_of() -> None:
+    """It took effect, and nothing can be read until long after the time is over."""
+    service = account(NOW, Campaign(work=1e6))
+    blind = [False, *[True] * 40]
+    task = Task(order(service, start_timeout=60), service, Wire(faults=["late"], blind=blind))
+    end = task.run(until=NOW + 86_400)
+    assert verbs(service) == [("start", "c1")]
+    assert outcome(end) is How.STARTED
 
 
 def test_looks_that_lag_behind_start_nothing_twice() -> None:
