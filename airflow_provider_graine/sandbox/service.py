@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from starlette.datastructures import Headers
     from starlette.responses import Response
 
+    from .bell import Bell
+    from .clock import Clock
     from .faults import Fault
 
     Route = tuple[str, str, Callable[[Any, "Call"], Any]]
@@ -58,6 +61,22 @@ class Service(Protocol):
 
     def refuse(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:
         """:return: an error as the service words it"""
+
+
+class Surroundings(Protocol):
+    """What a service finds around it."""
+
+    clock: Clock
+    bell: Bell
+    """Rung when the clock has jumped."""
+    stopping: asyncio.Event
+    """Ends streams (after a ring)."""
+
+    def caught_up(self) -> AbstractContextManager[None]:
+        """Hold the lock, with everything that is due having happened."""
+
+    def speaks_for(self, service: Service) -> bool:
+        """:return: whether this still is the service; another one takes its place when all begins anew"""
 
 
 def bearer(headers: Headers) -> str:

@@ -100,13 +100,18 @@ class World:
             KatavenSimulation(
                 timeline=self.timeline, outcomes=self.outcomes, seed=self.seed, settings=self.kataven_settings
             ),
-            world=self,
+            settings=self.kataven_settings,
+            around=self,
         )
         self.bell.ring()
 
     def service(self, name: str) -> Service:
         """:return: a service as it is since the last :meth:`begin`"""
         return self.graine if name == "graine" else self.kataven
+
+    def speaks_for(self, service: Service) -> bool:
+        """:return: whether this is a service as it is since the last :meth:`begin`"""
+        return service is self.service(service.name)
 
     def reset(self) -> None:
         """Forget everything and set the clock back to its start."""

@@ -10,37 +10,46 @@ from ..faults import EventStream
 from . import model, views
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
-    from ..world import World
+    from ..service import Surroundings
     from .model import Campaign
+    from .settings import KatavenSettings
 
 HEARTBEAT = b": heartbeat\n\n"
 
 
-def stream(world: World, campaign: Campaign) -> EventStream:
+def stream(
+    around: Surroundings, campaign: Campaign, settings: KatavenSettings, *, is_there: Callable[[], bool]
+) -> EventStream:
     """
     Snapshots while the campaign runs, heartbeats all the time, and one last event when it has ended.
 
     Jumps of the clock are not made up for: whatever was due meanwhile comes once.
 
-    :param world: whose clock it goes by
+    :param around: whose clock it goes by
     :param campaign: which
+    :param settings: how often what is sent
+    :param is_there: whether the campaign has not been deleted yet; asked with the lock held
     :return: the answer
     """
-    return EventStream(_pieces(world, campaign, world.clock.now()))
+    return EventStream(_pieces(around, campaign, settings, is_there, around.clock.now()))
 
 
-async def _pieces(world: World, campaign: Campaign, begin: float) -> AsyncGenerator[bytes]:
-    settings = world.kataven_settings
+async def _pieces(
+    around: Surroundings,
+    campaign: Campaign,
+    settings: KatavenSettings,
+    is_there: Callable[[], bool],
+    begin: float,
+) -> AsyncGenerator[bytes]:
     tick, beat = begin + settings.tick_seconds, begin + settings.heartbeat_seconds
-    with world.bell.listen() as rung:
+    with around.bell.listen() as rung:
         while True:
             rung.clear()
-            with world.caught_up():
-                now = world.clock.now()
-                is_gone = world.kataven.simulation.campaigns.get(campaign.campaign_id) is not campaign
-                if is_gone or world.stopping.is_set():
+            with around.caught_up():
+                now = around.clock.now()
+                if around.stopping.is_set() or not is_there():
                     return
                 if campaign.status in model.ENDED:
                     break
@@ -54,7 +63,7 @@ async def _pieces(world: World, campaign: Campaign, begin: float) -> AsyncGenera
                     yield f"data: {json.dumps(data)}\n\n".encode()
             await asyncio.sleep(settings.tick_pause)
             try:
-                async with asyncio.timeout(_real_seconds(world, min(tick, beat))):
+                async with asyncio.timeout(_real_seconds(around, min(tick, beat))):
                     await rung.wait()
             except TimeoutError:
                 continue
@@ -66,6 +75,6 @@ def _next(due: float, seconds: float, now: float) -> float:
     return due + seconds * ((now - due) // seconds + 1)
 
 
-def _real_seconds(world: World, moment: float) -> float | None:
-    speed = world.clock.speed
-    return max(0.0, (moment - world.clock.now()) / speed) if speed else None
+def _real_seconds(around: Surroundings, moment: float) -> float | None:
+    speed = around.clock.speed
+    return max(0.0, (moment - around.clock.now()) / speed) if speed else None

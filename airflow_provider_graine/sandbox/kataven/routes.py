@@ -22,8 +22,9 @@ from .limits import RequestLimits
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
-    from ..world import World
+    from ..service import Surroundings
     from .model import Campaign, Contact
+    from .settings import KatavenSettings
     from .simulation import Simulation
 
 ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -51,18 +52,19 @@ class KatavenApi:
     The endpoints.
 
     :param simulation: caught up with the clock before each call
-    :param world: whose settings and clock count
+    :param settings: the account, and what the documentation leaves open
+    :param around: what it stands in
     """
 
     name = "kataven"
     wrong_state = 409
 
-    def __init__(self, simulation: Simulation, *, world: World) -> None:
+    def __init__(self, simulation: Simulation, *, settings: KatavenSettings, around: Surroundings) -> None:
         self.simulation = simulation
-        self.settings = world.kataven_settings
+        self.settings = settings
         self.prefix = self.settings.prefix
-        self._world = world
-        self._limits = RequestLimits(world.clock, self.settings)
+        self._around = around
+        self._limits = RequestLimits(around.clock, self.settings)
 
     # What the application asks
 
@@ -193,7 +195,12 @@ class KatavenApi:
 
     def campaign_events(self, call: Call) -> Any:
         """``GET /campaigns/{campaign_id}/events``"""
-        return events.stream(self._world, self._campaign(call))
+        campaign = self._campaign(call)
+
+        def is_there() -> bool:
+            return self._around.speaks_for(self) and (self.simulation.campaigns.get(campaign.campaign_id) is campaign)
+
+        return events.stream(self._around, campaign, self.settings, is_there=is_there)
 
     # Account
 
