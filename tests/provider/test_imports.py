@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.provider.test_metadata import PUBLIC
 
 IN_DAG_FILES = [f"airflow_provider_graine.{name}" for name in PUBLIC if not name.startswith("hooks")]
@@ -118,14 +120,21 @@ def import_beside(run: Callable[..., str], *path: Path) -> str:
     return run("-S", "-c", IMPORT_BESIDE.format(path=[str(each) for each in path])).strip()
 
 
-def test_an_older_airflow_is_refused_in_plain_words(run: Callable[..., str], tmp_path: Path) -> None:
-    airflow_2 = installed(tmp_path / "2", "apache-airflow", "2.11.2")
-    airflow_3_0 = installed(tmp_path / "3", "apache-airflow-core", "3.0.6")
-    assert "needs Apache Airflow 3.1 or newer; 2.11.2 is installed" in import_beside(run, airflow_2)
-    assert "needs Apache Airflow 3.1 or newer; 3.0.6 is installed" in import_beside(run, airflow_3_0)
+@pytest.mark.parametrize(
+    ("distribution", "version"),
+    [("apache-airflow", "2.11.2"), ("apache-airflow-core", "3.0.6"), ("apache-airflow-core", "3.1.2")],
+)
+def test_an_older_airflow_is_refused_in_plain_words(
+    run: Callable[..., str], tmp_path: Path, distribution: str, version: str
+) -> None:
+    said = import_beside(run, installed(tmp_path, distribution, version))
+    assert f"needs Apache Airflow 3.1.3 or newer; {version} is installed" in said
 
 
-def test_a_newer_airflow_and_none_at_all_are_taken(run: Callable[..., str], tmp_path: Path) -> None:
-    beta = installed(tmp_path, "apache-airflow-core", "3.10.0b2")
-    assert import_beside(run, beta) == "imported"
+@pytest.mark.parametrize("version", ["3.1.3", "3.1.10", "3.2.0rc1", "3.10.0b2", "4.0"])
+def test_a_newer_airflow_is_taken(run: Callable[..., str], tmp_path: Path, version: str) -> None:
+    assert import_beside(run, installed(tmp_path, "apache-airflow-core", version)) == "imported"
+
+
+def test_none_at_all_is_taken(run: Callable[..., str]) -> None:
     assert import_beside(run) == "imported"
