@@ -111,6 +111,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "graine_emea,kataven_trial",
                         "default": "",
                     },
+                    "ui_resource": {
+                        "description": (
+                            "What the auth manager calls the right to see the page. One that knows only resources of "
+                            "its own, as FAB's does, needs the name of one of these."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "DAG Runs",
+                        "default": "Graine",
+                    },
                 },
             },
         },

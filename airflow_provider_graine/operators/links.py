@@ -22,7 +22,7 @@ PAGE: Final = "graine-calls"
 #: XCom with the address of a task's report, as ``ObjectStoragePath`` writes it.
 REPORT_KEY: Final = "graine_report"
 #: Batches or campaigns that an address names at most; one with more of them names the run instead.
-_MOST_IDS: Final = 20
+_MOST_IDS: Final = 50
 
 
 class _CallsLink(BaseOperatorLink):

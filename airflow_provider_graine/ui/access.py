@@ -9,9 +9,10 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
+from airflow.providers.common.compat.sdk import conf
 from fastapi import Depends, HTTPException
 
-#: What the right to see the page is called in the auth manager.
+#: What the right to see the page is called in the auth manager, unless ``[graine] ui_resource`` says otherwise.
 RESOURCE: Final = "Graine"
 
 
@@ -23,7 +24,8 @@ def may_see_calls(user: GetUserDep) -> Any:
     :param user: who asks; Airflow answers 401 itself where nobody is logged in
     :raises HTTPException: 403
     """
-    if not get_auth_manager().is_authorized_custom_view(method="GET", resource_name=RESOURCE, user=user):
+    resource = conf.get("graine", "ui_resource", fallback="").strip() or RESOURCE
+    if not get_auth_manager().is_authorized_custom_view(method="GET", resource_name=resource, user=user):
         raise HTTPException(403, "Forbidden")
     return user
 

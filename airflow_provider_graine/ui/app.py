@@ -123,7 +123,8 @@ async def _calls(
         batch_ids=tuple(batch_id),
     )
     makers, states = await run_in_threadpool(_makers, list(watched.calls.parts.values()), user)
-    return JSONResponse(answer(watched, chosen, makers, states, service=service))
+    # In a thread: with thousands of batches it takes a moment, in which this process would answer nobody else.
+    return JSONResponse(await run_in_threadpool(answer, watched, chosen, makers, states, service=service))
 
 
 def _makers(parts: list[Part], user: Any) -> tuple[dict[str, Maker], dict[Maker, str]]:

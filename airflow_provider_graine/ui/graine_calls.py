@@ -44,6 +44,7 @@ _HOURS_AT_ONCE: Final = 5
 _DOUBTS_AT_ONCE: Final = 5
 #: Seconds for which figures, hours and the service's opinion of a batch are good.
 _FIGURES_FOR: Final = 15.0
+_FIGURES_OF_MOVING_FOR: Final = 120.0
 _HOURS_FOR: Final = 300.0
 _DOUBTS_FOR: Final = 120.0
 _PARALLEL: Final = 4
@@ -65,6 +66,8 @@ class GraineCalls:
         self._figures: dict[str, tuple[float, dict[str, int]]] = {}
         self._hours: dict[str, tuple[float, CallingHours | None]] = {}
         self._standing: dict[str, Standing] = {}
+        #: when what was last asked for: what fails comes after all that is still to be asked for
+        self._tried: dict[tuple[str, str], float] = {}
 
     async def read(self, hook: GraineHook) -> None:
         """Read all batches, or those that had not ended."""
@@ -77,13 +80,17 @@ class GraineCalls:
     async def read_more(self, hook: GraineHook) -> None:
         """Read who created the batches, the figures of the campaigns, and why batches stand still."""
         self._judge()
+        failures = []
         try:
-            await self._read_hours(hook)
-            await self._ask_about_still_ones(hook)
-            await self._read_figures(hook)
-            await self._read_makers(hook)
+            for read in (self._read_makers, self._read_hours, self._ask_about_still_ones, self._read_figures):
+                try:
+                    await read(hook)
+                except Exception as failure:  # the others are none the worse for it
+                    failures.append(failure)
         finally:
             self._judge()
+        if failures:
+            raise failures[0]
 
     # -- batches -------------------------------------------------------------------------------------------------------
 
@@ -118,6 +125,7 @@ class GraineCalls:
         self._standing = {each: seen for each, seen in self._standing.items() if each in self.parts}
         self._figures = {each: seen for each, seen in self._figures.items() if each in self.campaigns}
         self._hours = {each: seen for each, seen in self._hours.items() if each in self.campaigns}
+        self._tried = {key: at for key, at in self._tried.items() if key[1] in self.parts or key[1] in self.campaigns}
 
     async def _read_open(self, hook: GraineHook) -> None:
         known = {part.id for part in self.parts.values() if not part.has_ended}
@@ -161,8 +169,16 @@ class GraineCalls:
 
     async def _read_makers(self, hook: GraineHook) -> None:
         unknown = [part for part in self.parts.values() if part.id not in self._looked_up]
-        unknown.sort(key=lambda part: (not part.has_ended, part.created_at or 0.0), reverse=True)
-        await _all(partial(self._get, hook, part.id) for part in unknown[:_MAKERS_AT_ONCE])
+        unknown.sort(key=lambda part: (self._last_tried("maker", part.id), part.has_ended, -(part.created_at or 0.0)))
+
+        async def read(batch_id: str) -> None:
+            self._tried["maker", batch_id] = clock.now()
+            await self._get(hook, batch_id)
+
+        await _all(partial(read, part.id) for part in unknown[:_MAKERS_AT_ONCE])
+
+    def _last_tried(self, what: str, of: str) -> float:
+        return self._tried.get((what, of), float("-inf"))
 
     def _saw_campaign(self, campaign: Campaign) -> None:
         seen = self.campaigns.setdefault(campaign.campaign_id, CampaignSeen(campaign.campaign_id))
@@ -183,14 +199,19 @@ class GraineCalls:
         for campaign_id, parts in self._by_campaign().items():
             told: dict[str, int] = {"batches": len(parts)}
             for part in parts:
+                # People move between states of which a batch has no counter when it is cancelled.
+                told[f"{part.status} batches"] = told.get(f"{part.status} batches", 0) + 1
                 for state, number in part.counts.items():
                     told[state] = told.get(state, 0) + number
             read_at, before = self._figures.get(campaign_id, (float("-inf"), None))
-            if before != told and clock.now() - read_at >= _FIGURES_FOR:
-                due.append((read_at, campaign_id, told))
+            is_moving = any(not part.has_ended for part in parts)
+            age = clock.now() - read_at
+            if (before != told and age >= _FIGURES_FOR) or (is_moving and age >= _FIGURES_OF_MOVING_FOR):
+                due.append((max(read_at, self._last_tried("figures", campaign_id)), campaign_id, told))
         due.sort(key=lambda each: each[0])
 
         async def read(campaign_id: str, told: dict[str, int]) -> None:
+            self._tried["figures", campaign_id] = clock.now()
             with suppress(NotFoundError):
                 stats = await hook.aget_campaign_stats(campaign_id)
                 seen = self.campaigns.setdefault(campaign_id, CampaignSeen(campaign_id))
@@ -206,10 +227,11 @@ class GraineCalls:
             each for each, parts in self._by_campaign().items() if any(p.status in GRAINE.calling for p in parts)
         }
         never = float("-inf"), None
-        due = sorted(calling, key=lambda each: self._hours.get(each, never)[0])
-        due = [each for each in due if clock.now() - self._hours.get(each, never)[0] >= _HOURS_FOR]
+        due = [each for each in calling if clock.now() - self._hours.get(each, never)[0] >= _HOURS_FOR]
+        due.sort(key=lambda each: self._last_tried("hours", each))
 
         async def read(campaign_id: str) -> None:
+            self._tried["hours", campaign_id] = clock.now()
             hours = None
             with suppress(NotFoundError):
                 campaign = await hook.aget_campaign(campaign_id)

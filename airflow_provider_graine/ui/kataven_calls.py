@@ -100,7 +100,7 @@ class KatavenCalls:
         if campaign.status and campaign.status != part.status:
             part.status = campaign.status
             self._standing.pop(part.id, None)
-        part.name = (campaign.name or "").removesuffix(str(mark)).strip() or None
+        part.name = (campaign.name or "").removesuffix(str(mark or "")).strip() or None
         part.created_at = moment(campaign.created_at) or part.created_at
         part.starts_at = moment(campaign.scheduled_at) if campaign.scheduled_at else None
         self._patience[part.id] = float(campaign.retry_delay_seconds or 0) if campaign.retries_per_contact else 0.0

@@ -8,7 +8,7 @@ from typing import Final
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 
 from airflow_provider_graine.operators.links import KatavenCallsLink
 from airflow_provider_graine.ui.seen import Maker
@@ -33,7 +33,8 @@ def tasks_of_marks(hashes: Collection[str]) -> dict[str, Maker]:
         placed = (
             select(XComModel.dag_id, XComModel.run_id, XComModel.task_id)
             .where(XComModel.key == KatavenCallsLink.xcom_key)
-            .order_by(XComModel.timestamp.desc())
+            .group_by(XComModel.dag_id, XComModel.run_id, XComModel.task_id)  # one for all that it was mapped to
+            .order_by(func.max(XComModel.timestamp).desc())
             .limit(_MOST_TASKS)
         )
         for dag_id, run_id, task_id in session.execute(placed):

@@ -12,6 +12,8 @@ from airflow_provider_graine.ui.seen import OUTCOMES, Part
 MOST_MOMENTS: Final = 240
 #: Seconds without a look that are no line but a gap.
 GAP: Final = 120.0
+#: Sums that are kept until the next look.
+_MOST_ADDED: Final = 20
 
 Values = tuple[int, ...]
 
@@ -27,6 +29,8 @@ class Samples:
         self._moments: list[float] = []
         self._least_step = 0.0
         self._courses: dict[str, list[tuple[float, Values]]] = {}
+        #: what was added up since the last look, by whose it is
+        self._added: dict[frozenset[str], dict[str, Any]] = {}
 
     def take(self, parts: Iterable[Part], *, now: float) -> None:
         """
@@ -35,6 +39,7 @@ class Samples:
         :param parts: all that is known
         :param now: wall-clock time in seconds since the epoch
         """
+        self._added = {}
         is_moment = not self._moments or now - self._moments[-1] >= self._least_step
         known: set[str] = set()
         for part in parts:
@@ -74,15 +79,26 @@ class Samples:
         """
         Add the courses of some parts up.
 
+        For use in a thread too, while the next look is taken.
+
         :param part_ids: which
         :return: ``times`` (seconds since the epoch) and ``values`` by outcome; ``None`` in a gap
         """
-        courses = [course for part_id, course in self._courses.items() if part_id in part_ids]
-        changes = [[0] * len(OUTCOMES) for _ in self._moments]
+        added, key = self._added, frozenset(part_ids)
+        if key not in added:
+            if len(added) >= _MOST_ADDED:
+                added.clear()
+            added[key] = self._add_up(key)
+        return added[key]
+
+    def _add_up(self, part_ids: Collection[str]) -> dict[str, Any]:
+        moments = list(self._moments)
+        courses = [list(course) for part_id, course in list(self._courses.items()) if part_id in part_ids]
+        changes = [[0] * len(OUTCOMES) for _ in moments]
         for course in courses:
             before: Values = (0,) * len(OUTCOMES)
             for at, values in course:
-                moment = bisect_left(self._moments, at)
+                moment = bisect_left(moments, at)
                 if moment < len(changes):  # what has come since the last moment shows with the next
                     for index, (was, has) in enumerate(zip(before, values, strict=True)):
                         changes[moment][index] += has - was
@@ -90,7 +106,7 @@ class Samples:
         times: list[float] = []
         rows: list[Values | None] = []
         sums = [0] * len(OUTCOMES)
-        for at, change in zip(self._moments if courses else (), changes, strict=False):
+        for at, change in zip(moments if courses else (), changes, strict=False):
             sums = [was + more for was, more in zip(sums, change, strict=True)]
             if times and at - times[-1] > max(GAP, 3 * self._least_step):
                 times.append((times[-1] + at) / 2)

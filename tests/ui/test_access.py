@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import httpx
 import pytest
+from airflow.api_fastapi.app import get_auth_manager
 
 from airflow_provider_graine.ui.app import _FILES
 from tests.ui.conftest import Site
@@ -37,6 +38,23 @@ def test_a_cookie_that_is_none_lets_nobody_in(site: Site) -> None:
 def test_every_route_asks_for_the_right_to_see_the_page(site: Site) -> None:
     with site.client(role=None) as stranger:
         assert {stranger.get(address).status_code for address in addresses(site)} == {403}
+
+
+def test_the_right_to_see_the_page_can_be_one_that_the_auth_manager_knows(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def is_authorized(*, method: str, resource_name: str, user: object) -> bool:
+        asked.append(resource_name)
+        return resource_name == "DAG Runs"
+
+    monkeypatch.setattr(get_auth_manager(), "is_authorized_custom_view", is_authorized)
+    with site.client() as viewer:
+        assert viewer.get("/graine/").status_code == 403
+        monkeypatch.setenv("AIRFLOW__GRAINE__UI_RESOURCE", "DAG Runs")
+        assert viewer.get("/graine/").status_code == 200
+    assert asked == ["Graine", "DAG Runs"]
 
 
 def test_cookie_and_bearer_let_in(site: Site) -> None:

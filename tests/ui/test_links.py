@@ -20,6 +20,7 @@ from airflow_provider_graine.operators.links import PAGE, GraineCallsLink, Grain
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sensors.graine import GraineBatchSensor, GraineCampaignSensor
 from airflow_provider_graine.sensors.kataven import KatavenCampaignSensor
+from airflow_provider_graine.ui.app import _MOST_CHOSEN
 from tests.task import Task
 
 PEOPLE = [{"phone_number": "+919876543210", "callee_name": "Canarina Calleedotter"}]
@@ -58,7 +59,11 @@ def link_of(operator: BaseOperator) -> dict[str, Any]:
             {"conn_id": "graine_default", "batch_id": ["btc_1", "btc_2"]},
         ),
         (
-            GraineBatchSensor(task_id="t", batch_ids=[f"btc_{each}" for each in range(99)]),
+            GraineBatchSensor(task_id="t", batch_ids=[f"btc_{each}" for each in range(_MOST_CHOSEN)]),
+            {"conn_id": "graine_default", "batch_id": [f"btc_{each}" for each in range(_MOST_CHOSEN)]},
+        ),
+        (
+            GraineBatchSensor(task_id="t", batch_ids=[f"btc_{each}" for each in range(_MOST_CHOSEN + 1)]),
             {"conn_id": "graine_default", **OF_RUN},
         ),
         (GraineBatchSensor(task_id="t", batch_ids="{{ failed.to_render }}"), {"conn_id": "graine_default"}),

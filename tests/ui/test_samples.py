@@ -34,6 +34,16 @@ def test_however_long_it_is_watched_it_stays_small_and_ends_right(steps: list[tu
         assert completed[-1] == one + two
 
 
+def test_the_same_is_added_up_once_until_the_next_look() -> None:
+    samples = Samples()
+    samples.take([part("one", 1), part("two", 2)], now=0.0)
+    both = samples.course({"one", "two"})
+    assert samples.course(["two", "one"]) is both
+    assert samples.course({"one"})["values"] == {"completed": [1]}
+    samples.take([part("one", 4), part("two", 2)], now=5.0)
+    assert samples.course({"one", "two"})["values"] == {"completed": [3, 6]}
+
+
 def test_a_time_when_nobody_looked_is_a_gap() -> None:
     samples = Samples()
     for now in (0.0, 5.0, 10.0, 20.0 + GAP, 25.0 + GAP):

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_graine.exceptions import UnexpectedAnswerError
 from airflow_provider_graine.hooks.graine import GraineHook
 from airflow_provider_graine.sandbox import Sandbox
+from airflow_provider_graine.services.graine.received import Batch, CampaignStats
 from airflow_provider_graine.ui.graine_calls import LISTED_EVERY, GraineCalls
 from airflow_provider_graine.ui.kataven_calls import KatavenCalls
 from airflow_provider_graine.ui.watched import MOST_CONNECTIONS, AllWatched, Watched
@@ -159,6 +161,66 @@ def test_a_part_that_cannot_be_read_does_not_hide_the_rest(
         time.passed += 20
         await watched.look()
         assert dict(watched.calls.parts[batch_id].counts) == sandbox.batches[batch_id]["counters"]
+
+    look(GraineCalls(), watch)
+
+
+def test_what_cannot_be_read_is_not_in_the_way_of_what_can(
+    sandbox: Sandbox, hook: GraineHook, look: Look, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaigns = [
+        hook.create_campaign(name=f"{n}", agent_id="a", phone_numbers=["+918045678900"]).campaign_id for n in range(8)
+    ]
+    batches = {upload(hook, each, 1, size=4)[0]: each for each in campaigns}
+    sandbox.run_until_idle()
+    broken = set(campaigns[:6])
+
+    async def stats(self: GraineHook, campaign_id: str) -> CampaignStats:
+        if campaign_id in broken:
+            raise UnexpectedAnswerError("no document")
+        return CampaignStats(campaign_id=campaign_id, contact_counts={"completed": 4}, batch_counts={})
+
+    monkeypatch.setattr(GraineHook, "aget_campaign_stats", stats)
+
+    async def watch(watched: Watched) -> None:
+        for _ in range(4):
+            await watched.look()
+            time.passed += 60
+        assert watched.error == "no document"
+        assert all(watched.calls.parts[batch_id].maker is not None for batch_id in batches)
+        assert {each for each in campaigns if watched.calls.campaigns[each].counts} == set(campaigns) - broken
+
+    look(GraineCalls(), watch)
+
+
+def test_a_cancel_shows_in_the_figures_too(
+    sandbox: Sandbox, hook: GraineHook, campaign_id: str, look: Look, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People move from one state that a batch has no counter of to another."""
+    [batch_id] = upload(hook, campaign_id, 1, size=10)
+    counts = {"completed": 5, "followup_scheduled": 5}
+
+    async def stats(self: GraineHook, campaign_id: str) -> CampaignStats:
+        return CampaignStats(campaign_id=campaign_id, contact_counts=dict(counts), batch_counts={})
+
+    monkeypatch.setattr(GraineHook, "aget_campaign_stats", stats)
+
+    async def watch(watched: Watched) -> None:
+        await watched.look()
+        assert watched.calls.campaigns[campaign_id].counts == counts
+        counters, saw = dict(watched.calls.parts[batch_id].counts), watched.calls._saw  # type: ignore[attr-defined]
+
+        def saw_the_same_counters(batch: Batch) -> None:
+            saw(batch)
+            watched.calls.parts[batch_id].counts = counters
+
+        monkeypatch.setattr(watched.calls, "_saw", saw_the_same_counters)
+        hook.cancel_batch(batch_id)
+        counts["skipped"] = counts.pop("followup_scheduled")
+        for _ in range(2):
+            time.passed += 30
+            await watched.look()
+        assert watched.calls.campaigns[campaign_id].counts == counts
 
     look(GraineCalls(), watch)
 

@@ -26,8 +26,9 @@ const STATUS = {
 };
 const TASK = { success: "completed", failed: "failed", upstream_failed: "failed", running: "in_flight", deferred: "followup", queued: "pending" };
 
-export const status = (word) => STATUS[word] ?? [word ? word.replaceAll("_", " ") : "–", "skipped", true];
-export const taskColor = (state) => TASK[state] ?? "skipped";
+const own = (table, key) => (Object.hasOwn(table, key) ? table[key] : undefined);
+export const status = (word) => own(STATUS, word) ?? [word ? word.replaceAll("_", " ") : "–", "skipped", true];
+export const taskColor = (state) => own(TASK, state) ?? "skipped";
 
 const counted = new Intl.NumberFormat("en");
 export const number = (n) => (n === null || n === undefined ? "–" : counted.format(n));
