@@ -16,6 +16,8 @@ _PARTS: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+#: A backslash before a quote, three quotes, and Oracle's ``q'[…]'``.
+_QUOTED_OTHERWISE: Final = re.compile(r"""\\['"]|'{3}|"{3}|(?<!\w)n?q'""", re.IGNORECASE)
 #: A parser of statements takes these for the parts.
 _INSTEAD: Final = {"comment": " ", "text": "''", "parameter": "NULL", "number": "0"}
 _BEFORE_A_TABLE: Final = (".", "FROM", "JOIN")
@@ -28,9 +30,9 @@ def without_values(sql: str) -> str | None:
     In double quotes some databases have names and some have text: what is not certain to be a table goes.
 
     :param sql: the statement
-    :return: the statement; ``None`` where a backslash stands before a quote, which databases read in two ways
+    :return: the statement; ``None`` where text may be quoted in a way that not all databases have
     """
-    return None if "\\'" in sql or '\\"' in sql else _PARTS.sub(_instead, sql)
+    return None if _QUOTED_OTHERWISE.search(sql) else _PARTS.sub(_instead, sql)
 
 
 def _instead(part: re.Match[str]) -> str:

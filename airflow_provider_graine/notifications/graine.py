@@ -7,7 +7,7 @@ import logging
 import re
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook, BaseNotifier
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
 
 log = logging.getLogger(__name__)
+
+#: Seconds that callbacks about one failure need to find each other: two looks, each of some requests.
+LEAST_DELAY: Final = 30.0
 
 
 class GraineCallNotifier(BaseNotifier):
@@ -43,11 +46,12 @@ class GraineCallNotifier(BaseNotifier):
         says is not sent: it may be personal
     :param max_retries_override: how often the service calls again by itself; default: as the campaign says
     :param delay: seconds until the call, in which it is noticed that another callback tells of the same failure;
-        default 60
+        at least 30, default 60
     :param resend_after: seconds after which a create without a clear answer is sent once more, if a complete search has
-        not found it; default ``None``: never, it is only searched for
+        not found it; less than ``delay``; default ``None``: never, it is only searched for
     :param graine_conn_id: the connection to Graine (templated); default ``graine_default``
     :param context: what Airflow tells a callback that runs in the triggerer
+    :raises ConfigurationError: when ``delay`` or ``resend_after`` is out of these bounds
     """
 
     template_fields: Sequence[str] = (
@@ -74,6 +78,11 @@ class GraineCallNotifier(BaseNotifier):
         context: Context | None = None,
     ) -> None:
         super().__init__(context)
+        if not delay >= LEAST_DELAY or not 0 <= (resend_after or 0.0) < delay:
+            raise ConfigurationError(
+                f"delay must be at least {LEAST_DELAY:.0f} seconds, and resend_after at least 0 and less than delay: "
+                "callbacks about one failure have to find each other before anybody is dialled."
+            )
         self.campaign_id = campaign_id
         self.callee_conn_id = callee_conn_id
         self.phone_number = phone_number
@@ -157,8 +166,6 @@ class GraineCallNotifier(BaseNotifier):
         from airflow_provider_graine.services.graine.sent import Contact
         from airflow_provider_graine.services.validation import checked
 
-        if self.delay < 0 or (self.resend_after is not None and self.resend_after < 0):
-            raise ConfigurationError("delay and resend_after must not be below 0 seconds. Nothing was sent.")
         number, name = self.phone_number, self.callee_name
         if self.callee_conn_id:
             callee: Connection = BaseHook.get_connection(self.callee_conn_id)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_graine.exceptions import ConfigurationError
 from airflow_provider_graine.notifications import one_call
 from airflow_provider_graine.notifications.graine import GraineCallNotifier
 from airflow_provider_graine.sandbox import Sandbox
@@ -198,7 +199,6 @@ def test_others_batches_are_not_its_own(sandbox: Sandbox, campaign_id: str) -> N
         ({"phone_number": "{{ var.value.nobody }}"}, "To phone somebody failed: look at the campaign ("),
         ({"campaign_id": "cmp_none"}, "Nobody was phoned: "),
         ({"graine_conn_id": "none"}, "To phone somebody failed: look at the campaign (AirflowNotFoundException in "),
-        ({"delay": -1}, "Nobody was phoned: delay"),
     ],
 )
 def test_what_is_wrong_is_said_and_fails_nothing(
@@ -208,6 +208,16 @@ def test_what_is_wrong_is_said_and_fails_nothing(
     assert not sandbox.batches
     assert reason in said.text
     assert NUMBER[2:] not in said.text
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"delay": 29}, {"delay": -1}, {"resend_after": 60}, {"resend_after": -1}, {"delay": float("nan")}]
+)
+def test_callbacks_have_time_to_find_each_other(arguments: Any) -> None:
+    """Said when the DAG is read, not when it fails."""
+    with pytest.raises(ConfigurationError, match="find each other"):
+        GraineCallNotifier(campaign_id="cmp_1", callee_conn_id="on_call", **arguments)
+    GraineCallNotifier(campaign_id="cmp_1", callee_conn_id="on_call", delay=30, resend_after=0)
 
 
 @pytest.mark.parametrize("status", ["pause", "cancel"])
