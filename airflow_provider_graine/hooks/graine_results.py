@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from airflow_provider_graine.results.spool import in_blocks
 
 if TYPE_CHECKING:
     from airflow_provider_graine.hooks.graine import GraineHook
-    from airflow_provider_graine.services.graine.received import Batch
+    from airflow_provider_graine.services.graine.received import Batch, BatchContact
 
 T = TypeVar("T")
 
@@ -93,9 +94,18 @@ class GraineResults:
         )
         try:
             for contact in contacts:
-                yield contact.model_dump_json(exclude_unset=True).encode() + b"\n"
+                try:
+                    line = contact.model_dump_json(exclude_unset=True).encode()
+                except ValueError:  # half of a surrogate pair, which JSON can carry and UTF-8 cannot
+                    line = _with_question_marks(contact)
+                yield line + b"\n"
         except IncompleteResultsError as error:
             self._complain(str(error))
 
     def _complain(self, what: str) -> None:
         complain(what, if_incomplete=self._if_incomplete)
+
+
+def _with_question_marks(contact: BatchContact) -> bytes:
+    row = contact.model_dump(mode="json", exclude_unset=True)
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -58,20 +58,19 @@ class KatavenResults:
         :raises ServiceError: when they cannot be had
         """
         rows = LineCounter()
-        reading: Reading[CampaignContact] = Reading(
-            key=lambda contact: contact.identity, what=f"contacts of campaign {id}"
-        )
+        reading = _CountedReading(key=lambda contact: contact.identity, what=f"contacts of campaign {id}")
         with closing(self._lines(id, reading)) as lines:
-            return use(Results(lambda: reading.total, lambda: rows.rows, _counted(in_blocks(lines), rows)))
+            # None is created without anybody: where nobody is listed, it is not known how many there are.
+            return use(Results(lambda: reading.listed or None, lambda: rows.rows, _counted(in_blocks(lines), rows)))
 
-    def _lines(self, campaign_id: str, reading: Reading[CampaignContact]) -> Generator[bytes, None, None]:
+    def _lines(self, campaign_id: str, reading: _CountedReading) -> Generator[bytes, None, None]:
         try:
             while reading.total is None:
                 for contact in reading.take(self._page(campaign_id, reading.page)):
                     yield _line(campaign_id, contact)
         except IncompleteResultsError as error:
             complain(str(error), if_incomplete=self._if_incomplete)
-        if reading.total == 0:  # none is created without anybody
+        if reading.total == 0:
             complain(f"No contact of campaign {campaign_id} came.", if_incomplete=self._if_incomplete)
 
     def _page(self, campaign_id: str, page: int) -> list[CampaignContact]:
@@ -86,6 +85,17 @@ class KatavenResults:
                     raise
                 log.warning("%s Reading on with page %d in %.0f seconds", error, page, pause)
             time.sleep(pause)
+
+
+class _CountedReading(Reading["CampaignContact"]):
+    """A reading that knows how many people are listed, also where not all of them come."""
+
+    #: those of the last reading
+    listed = 0
+
+    def take(self, rows: list[CampaignContact]) -> list[CampaignContact]:
+        self.listed = len(rows) + (self.listed if self.page else 0)
+        return super().take(rows)
 
 
 def _line(campaign_id: str, contact: CampaignContact) -> bytes:

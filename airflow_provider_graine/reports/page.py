@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_graine import __version__
 from airflow_provider_graine.reports.tally import Rate, Tally
-from airflow_provider_graine.reports.words import ANSWERED, IN_FLIGHT, ORDER, outcome, spelt
+from airflow_provider_graine.reports.words import ANSWERED, ORDER, outcome, spelt
+from airflow_provider_graine.waiting.progress import with_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_graine.reports.uploads import Uploads
 
-#: Hours in which fewer people were called are counted together: a rate of them says nothing, and they could be known.
-SMALLEST_HOUR: Final = 5
+#: Fewer people than these are no group of their own: a rate of them says nothing, and they could be known.
+SMALLEST_GROUP: Final = 5
 _MOST_ATTEMPTS: Final = 8
 _MOST_PARTS: Final = 500
-_OPEN: Final = IN_FLIGHT | {"pending", "retrying", "followup_scheduled"}
 _UNKNOWN: Final = "not known"
 
 
@@ -43,6 +43,16 @@ class Part:
     status: str
     tally: Tally
     expected: int | None = None
+
+    @property
+    def is_missing_people(self) -> bool:
+        """Whether not everybody came, as far as that is known; somebody should have where it is not known how many."""
+        return not self.tally.people if self.expected is None else self.tally.people < self.expected
+
+    @property
+    def is_small(self) -> bool:
+        """Whether numbers of what came of the calls would be about people who could be known."""
+        return self.tally.people < SMALLEST_GROUP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +109,15 @@ def render(report: Report) -> bytes:
         rejected=(rejected := _rejected(report.uploads)),
         parts=report.parts[:_MOST_PARTS],
         parts_left_out=len(report.parts[_MOST_PARTS:]),
-        missing=[part for part in report.parts if part.expected is not None and part.tally.people < part.expected],
+        missing=[part for part in report.parts if part.is_missing_people],
         charts={
             "outcomes": _bars(outcomes, "people"),
             "hours": _rate_bars(hours),
             "attempts": _answered_bars(attempts),
             "rejected": _bars(rejected, "rows"),
         },
-        smallest_hour=SMALLEST_HOUR,
-        open_people=_open_people,
+        smallest_group=SMALLEST_GROUP,
+        not_done=_not_done,
         version=__version__,
         style=style,
         scripts=scripts,
@@ -191,7 +201,7 @@ def _rejected(uploads: Uploads | None) -> list[Bar]:
 
 def _hours(total: Tally) -> list[Group]:
     """Group by hour; small groups go together, so that none of them can be told from the totals."""
-    enough = {hour: rate for hour, rate in total.by_hour.items() if hour is not None and rate.called >= SMALLEST_HOUR}
+    enough = {hour: rate for hour, rate in total.by_hour.items() if hour is not None and rate.called >= SMALLEST_GROUP}
     small, unknown = Rate(), total.by_hour.get(None, Rate())
     for hour, rate in total.by_hour.items():
         if hour is not None and hour not in enough:
@@ -206,15 +216,20 @@ def _hours(total: Tally) -> list[Group]:
 
 
 def _attempts(total: Tally) -> list[Group]:
-    known = {number: rate for number, rate in total.by_attempts.items() if number is not None}
-    several = Rate()
-    for number, rate in known.items():
-        if number > _MOST_ATTEMPTS:
-            several.add(rate)
-    most = min(max(known, default=0), _MOST_ATTEMPTS)
-    groups = [Group(str(number), known.get(number, Rate())) for number in range(1, most + 1)]
-    if several.called:
-        groups.append(Group(f"{_MOST_ATTEMPTS + 1} or more", several))
+    """Group by number of attempts, the highest together; small groups go together, as those of hours do."""
+    most = _MOST_ATTEMPTS + 1
+    known: dict[int, Rate] = {}
+    for number, rate in total.by_attempts.items():
+        if number is not None:
+            known.setdefault(min(number, most), Rate()).add(rate)
+    groups, small = [], Rate()
+    for number, rate in sorted(known.items()):
+        if rate.called >= SMALLEST_GROUP:
+            groups.append(Group(str(number) if number < most else f"{most} or more", rate))
+        else:
+            small.add(rate)
+    if small.called:
+        groups.append(Group("Other numbers", small, drawn=bool(groups)))
     if (unknown := total.by_attempts.get(None)) is not None:
         groups.append(Group(_UNKNOWN.capitalize(), unknown, drawn=False))
     return groups
@@ -256,8 +271,8 @@ def _answered_bars(groups: list[Group]) -> dict[str, Any]:
     }
 
 
-def _open_people(tally: Tally) -> int:
-    return sum(tally.outcomes[status] for status in _OPEN)
+def _not_done(tally: Tally) -> int:
+    return tally.people - with_outcome(tally.outcomes)
 
 
 def _percent(share: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 #: The state of somebody whose call came to what it was for.
 ANSWERED: Final = "completed"
 #: States in which nobody knows yet what came of the last call.
-IN_FLIGHT: Final = frozenset({"dispatched", "in_progress", "in_flight"})
+IN_FLIGHT: Final = frozenset({"dispatched", "in_progress", "in_flight", "dialing", "calling", "ringing", "in_call"})
 #: States that only those have who were called.
 CALLED: Final = frozenset(
     {ANSWERED, "failed", "busy", "no_answer", "max_retries_reached", "retrying", "followup_scheduled"}
@@ -63,7 +63,7 @@ def outcome(status: str) -> Outcome:
 
     :param status: the service's word
     """
-    return _OUTCOMES.get(status) or Outcome(spelt(status), "skipped")
+    return _OUTCOMES.get(status) or Outcome(spelt(status), "in_flight" if status in IN_FLIGHT else "skipped")
 
 
 def spelt(word: str) -> str:

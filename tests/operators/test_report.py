@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.responses import JSONResponse
 
 from airflow_provider_graine.exceptions import ConfigurationError, LandingError, ServiceUnavailableError
 from airflow_provider_graine.hooks.graine import GraineHook
@@ -22,10 +23,10 @@ from airflow_provider_graine.operators.graine import GraineReportOperator
 from airflow_provider_graine.operators.kataven import KatavenReportOperator
 from airflow_provider_graine.sandbox import Sandbox
 from airflow_provider_graine.sandbox.kataven.account import KatavenAccount
-from tests.kataven_service import AGENT, NUMBER, kataven
+from tests.kataven_service import AGENT, NUMBER, Draft, draft, kataven
 from tests.task import Task
 
-__all__ = ["kataven"]
+__all__ = ["draft", "kataven"]
 
 SUMMARY = {"read": 120, "accepted": 110, "rejected": {"duplicate": 7, "suppressed": 3}, "batches": 2}
 MOST_BYTES = 300_000
@@ -155,7 +156,10 @@ def test_the_report_says_what_the_service_says(
     }
     assert page.column("Answer rate by hour of the day", 2)["All"] == answered
     attempts = Counter((person.retry_count or 0) + 1 for person in called)
-    assert page.column("Attempts needed", 1) == {str(number): count for number, count in sorted(attempts.items())}
+    assert page.column("Attempts needed", 1) == {
+        **{str(number): count for number, count in sorted(attempts.items()) if count >= 5},
+        **({"Other numbers": few} if (few := sum(count for count in attempts.values() if count < 5)) else {}),
+    }
     assert page.column("Rejected before the upload", 1) == {
         "Duplicate": 7,
         "Suppressed": 3,
@@ -231,6 +235,70 @@ def test_hours_with_few_people_are_counted_together(
     assert [label for label in hours if label.endswith(":00")] == ["10:00"]
 
 
+@pytest.mark.parametrize(
+    ("attempts", "rows", "bars"),
+    [
+        ({1: 6, 2: 1, 4: 5, 9: 3, 12: 3}, {"1": 6, "4": 5, "9 or more": 6, "Other numbers": 1}, 4),
+        ({1: 6, 2: 3, 3: 2, 9: 4}, {"1": 6, "Other numbers": 9}, 2),
+        ({1: 1, 2: 1}, {"Other numbers": 2}, 0),
+        ({2: 5}, {"2": 5}, 1),
+    ],
+)
+def test_numbers_of_attempts_that_few_needed_are_counted_together(
+    sandbox: Sandbox,
+    hook: GraineHook,
+    campaign_id: str,
+    write: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    attempts: dict[int, int],
+    rows: dict[str, int],
+    bars: int,
+) -> None:
+    numbers = [number for number, people in attempts.items() for _ in range(people)]
+    batch_id = hook.create_batch(campaign_id=campaign_id, contacts=contacts(0, len(numbers))).batch_id
+    people = [
+        person.model_copy(update={"status": "completed" if number == 2 else "failed", "retry_count": number - 1})
+        for person, number in zip(hook.iter_batch_contacts(batch_id), numbers, strict=True)
+    ]
+    monkeypatch.setattr(GraineHook, "list_batch_contacts", lambda self, id, *, skip, **_: people[skip:])
+    page = write(batch_ids=batch_id)
+    assert page.column("Attempts needed", 1) == rows
+    assert page.column("Attempts needed", 2) == {
+        label: attempts[2] if label in ("2", "Other numbers") else 0 for label in rows
+    }
+    drawn = json.loads(page.scripts[0])["attempts"]
+    assert drawn["labels"] == list(rows)[:bars]
+    assert [sum(each) for each in zip(*(series["values"] for series in drawn["series"]), strict=True)] == [
+        *rows.values()
+    ][:bars]
+    assert (b"No number of attempts has enough people" in page.content) is (bars == 0)
+
+
+def test_what_came_of_a_small_batch_is_not_told(
+    sandbox: Sandbox, hook: GraineHook, campaign_id: str, write: Any
+) -> None:
+    sizes = (1, 4, 5, 30)
+    ids = [hook.create_batch(campaign_id=campaign_id, contacts=contacts(0, size)).batch_id for size in sizes]
+    sandbox.run_until_idle()
+    page = write(batch_ids=ids)
+    rows = {row[0]: row[2:] for row in page.tables["Batches"][1:]}
+    for batch_id, size in zip(ids, sizes, strict=True):
+        assert rows[batch_id][:2] == [str(size), "0"]
+        assert (rows[batch_id][2:] == ["\u2013"] * 4) is (size < 5)
+    assert rows["All"][:3] == ["40", "0", str(write.manifest["called"])]
+    assert (rows["All"][3], rows["All"][5]) == (str(write.manifest["answered"]), str(write.manifest["retries"]))
+
+
+def test_text_that_is_not_unicode_spoils_no_report(
+    sandbox: Sandbox, batch_ids: list[str], write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JSONResponse, "render", lambda self, content: json.dumps(content).encode())
+    sandbox.fault(
+        "GET /batches/{batch_id}/contacts", "fields", fields={"call_variables": {"callee_name": "\ud800"}}, times=None
+    )
+    assert write(batch_ids=batch_ids).tiles["People"] == "110"
+
+
 def test_what_is_not_known_is_called_so(sandbox: Sandbox, hook: GraineHook, campaign_id: str, write: Any) -> None:
     page = write(batch_ids=[])
     assert (page.tiles["People"], page.tiles["Rejected"]) == ("0", "\u2013")
@@ -285,6 +353,66 @@ def test_a_report_on_kataven(sandbox: Sandbox, kataven: KatavenAccount, write: A
     assert page.tables["Attempts needed"][1][0] == "Not known"
     assert b"The service does not say at which hours" in page.content
     assert not re.search(rb"98765|Zebulon", page.content)
+
+
+def test_a_report_on_kataven_says_that_not_everybody_came(draft: Draft, write: Any, monkeypatch: Any) -> None:
+    whole, shifting, empty = draft(120), draft(250), draft(3)
+    real = KatavenHook.list_campaign_contacts.__get__
+
+    def another_is_last(self: KatavenHook, campaign_id: str, *, page: int) -> Any:
+        people = real(self, KatavenHook)(campaign_id, page=page)
+        if campaign_id == whole or not people:
+            return people
+        return [] if campaign_id == empty else [*people[:-1], people[0]]
+
+    monkeypatch.setattr(KatavenHook, "list_campaign_contacts", another_is_last)
+    page = write(KatavenReportOperator, campaign_ids=[whole, shifting, empty])
+    notice = " ".join(page.notice.split())
+    assert f"Of 250 people on campaign {shifting} the service gave 247." in notice
+    assert f"Of the people on campaign {empty} the service gave none." in notice
+    assert whole not in notice
+    assert page.tiles["People"] == "367"
+
+    page = write(KatavenReportOperator, campaign_ids=[empty])
+    assert "Not everybody is counted" in page.notice
+    assert b"There is nobody on" not in page.content
+
+
+@pytest.mark.parametrize(
+    ("states", "not_done", "called"),
+    [
+        (["completed", "Calling", "pending"], 2, 1),
+        (["no_answer", "busy", "failed", "max_retries_reached", "skipped"], 0, 4),
+        (["dialing", "calling", "ringing", "in_call", "in_progress", "queued", "scheduled", "new"], 8, 0),
+        (["retrying", "followup_scheduled"], 2, 2),
+    ],
+)
+def test_who_is_being_called_is_not_done(
+    draft: Draft, write: Any, monkeypatch: pytest.MonkeyPatch, states: list[str], not_done: int, called: int
+) -> None:
+    campaign_id = draft(len(states))
+    people = [
+        person.model_copy(update={"status": state})
+        for person, state in zip(KatavenHook().list_campaign_contacts(campaign_id), states, strict=True)
+    ]
+    monkeypatch.setattr(KatavenHook, "list_campaign_contacts", lambda self, id, *, page: [] if page else people)
+    page = write(KatavenReportOperator, campaign_ids=[campaign_id])
+    assert page.column("Campaigns", 3) == {campaign_id: not_done, "All": not_done}
+    assert page.tiles["Called"] == str(called)
+
+
+def test_nobody_whose_call_goes_on_counts_as_called(draft: Draft, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the service say after all when somebody was called last."""
+    states = ["dialing", "calling", "ringing", "in_call", "in_progress", "failed"]
+    campaign_id = draft(len(states))
+    people = [
+        person.model_copy(update={"status": state, "last_attempted_at": "2026-05-10T03:35:00Z"})
+        for person, state in zip(KatavenHook().list_campaign_contacts(campaign_id), states, strict=True)
+    ]
+    monkeypatch.setattr(KatavenHook, "list_campaign_contacts", lambda self, id, *, page: [] if page else people)
+    page = write(KatavenReportOperator, campaign_ids=[campaign_id])
+    assert page.tiles["Called"] == "1"
+    assert json.loads(page.scripts[0])["outcomes"]["color"].count("in_flight") == 5
 
 
 @pytest.mark.parametrize(

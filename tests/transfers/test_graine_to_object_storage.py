@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from starlette.responses import JSONResponse
 
 from airflow_provider_graine.exceptions import (
     ConfigurationError,
@@ -342,6 +343,26 @@ def test_parquet_of_contacts(sandbox: Sandbox, hook: GraineHook, batch_ids: list
         contact = contacts[row["contact_id"]]
         assert row["phone_number"] == contact.phone_number
         assert json.loads(row["call_variables"]) == contact.call_variables
+
+
+@pytest.mark.parametrize("arguments", [{}, {"format": "parquet"}, {"redact": {"phone_number": "drop"}}], ids=str)
+def test_text_that_is_not_unicode_is_landed_with_question_marks(
+    sandbox: Sandbox, batch_ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
+) -> None:
+    """JSON can carry half of a surrogate pair, UTF-8 cannot."""
+    variables = {"callee_name": "half \ud800", "city": "é", "score": 1.0}
+    monkeypatch.setattr(JSONResponse, "render", lambda self, content: json.dumps(content).encode())
+    sandbox.fault("GET /batches/{batch_id}/contacts", "fields", fields={"call_variables": variables})
+    (entry,) = land(batch_ids=batch_ids[0], path=tmp_path.as_uri(), kind="contacts", **arguments)
+    assert entry["rows"] == entry["contacts"] == 250
+    file = tmp_path / files(tmp_path)[0]
+    if file.suffix == ".parquet":
+        found = [json.loads(row["call_variables"]) for row in table(file)[1]]
+    else:
+        found = [json.loads(line)["call_variables"] for line in file.read_text(encoding="utf-8").splitlines()]
+    # A page has it, the others came as they are.
+    assert found.count({**variables, "callee_name": "half ?"}) == 100
+    assert sum(each["callee_name"].startswith('Asha "A"\n, ') for each in found) == 150
 
 
 def test_a_type_that_does_not_fit_lands_nothing_and_tells_no_number(

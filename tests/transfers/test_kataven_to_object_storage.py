@@ -219,11 +219,24 @@ def test_people_who_never_stand_still(
     monkeypatch.setattr(KatavenHook, "list_campaign_contacts", another_is_last)
     if lenient:
         (entry,) = land(tmp_path, campaign_id=campaign_id, format="jsonl", if_incomplete="warn")
-        assert (entry["rows"], entry["contacts"]) == (247, None)
+        assert (entry["rows"], entry["contacts"]) == (247, 250)
         return
     with pytest.raises(IncompleteResultsError, match="247 of 250 contacts"):
         land(tmp_path, campaign_id=campaign_id, format="jsonl")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_campaign_that_is_said_to_have_nobody(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign_id = draft(3)
+    monkeypatch.setattr(KatavenHook, "list_campaign_contacts", lambda self, campaign_id, *, page: [])
+    with pytest.raises(IncompleteResultsError, match="No contact of campaign"):
+        land(tmp_path, campaign_id=campaign_id, format="jsonl")
+    assert list(tmp_path.iterdir()) == []
+    (entry,) = land(tmp_path, campaign_id=campaign_id, format="jsonl", if_incomplete="warn")
+    assert (entry["rows"], entry["contacts"]) == (0, None), "how many there are is not known"
+    assert f"No contact of campaign {campaign_id} came. What came is landed" in caplog.text
 
 
 def test_the_limits_are_waited_for(
