@@ -6,7 +6,8 @@ numbers, in SQL. A number that belongs to no place (a mobile of most countries, 
 its calling code. So may one of a range that is not assigned, which the library does not place at all.
 
 Where the library has the zone of a neighbour, whose clocks are ahead for some or all of the year, people would be
-called too early; there it is corrected.
+called too early; there it is corrected. Nor is it taken at its word where it gives a beginning one zone and lists
+longer ones of another: it lists places of landlines, and not all of them. Who is not listed may be in either.
 """
 
 # ruff: noqa: S608 -- all names in the SQL are our own or quoted by literal()
@@ -40,8 +41,53 @@ _MENDED: Final = {
     "218": {"Europe/Bucharest": "Africa/Tripoli"},
     "505": {"America/Chicago": "America/Managua"},
 }
-#: By prefix: zones that the library leaves out.
-_MISSING: Final = {"56": ("Pacific/Easter",), "563": ("Pacific/Easter",)}
+#: By prefix: zones that the library leaves out, of all numbers that begin so.
+_MISSING: Final = {
+    "1250": ("America/Fort_Nelson",),  # the library: Edmonton; Peace River and Creston leave their clocks alone
+    "1306": ("America/Edmonton",),  # Lloydminster
+    "1364": ("America/Chicago",),  # as 270
+    "1402": ("America/Denver",),  # the west of Cherry County, Nebraska
+    "1448": ("America/Chicago",),  # as 850
+    "1474": ("America/Edmonton", "America/Regina"),  # as 306
+    "1531": ("America/Denver",),  # as 402
+    "1639": ("America/Edmonton",),  # as 306
+    "1701854": ("America/Denver",),  # Fort Yates
+    "1930": ("America/Chicago",),  # as 812
+    "52201": ("America/Tijuana",),  # belongs to no place, as 200
+    "52663": ("America/Tijuana",),  # as 664
+    "5567": ("America/Manaus",),  # the library: a village in the zone of Sao Paulo
+    "5569": ("America/Manaus",),  # as 67
+    "5581": ("America/Sao_Paulo",),  # the library: all of Recife on an island out in the Atlantic
+    "5592": ("America/Manaus",),  # as 67
+    "5597": ("America/Rio_Branco",),  # Tabatinga
+    "563": ("Pacific/Easter",),
+    "569": ("Pacific/Easter",),  # mobiles, which the library takes for landlines
+    "61851": ("Indian/Cocos",),  # the library: some in Sydney; Western Australia shares them with the islands
+    "62526": ("Asia/Jakarta",),  # Tamiang Layang
+    "9765": ("Asia/Hovd",),  # landlines all over the country
+    "9767": ("Asia/Hovd",),  # as 5
+}
+#: Prefixes of which those without a longer one are nowhere else, though longer ones have zones that are behind: all of
+#: these are listed, or are no places. Else a whole mainland would wait for an island.
+_COMPLETE: Final = frozenset(
+    {
+        "1907",  # Unalaska is listed as in Hawaii; nowhere in Alaska it is later than on Adak
+        "348",  # area codes are of a province: all those of the Canary Islands are listed
+        "349",
+        "3512",  # area codes are of one side of the sea: all those of the Azores are listed
+        "522",  # area codes are of places in one zone; what belongs to no place is listed
+        "523",
+        "5264",
+        "5555",  # Rio Grande do Sul; what is listed is no place
+        "559",  # the west of Amazonas is 5597
+        "6189",  # Christmas Island and the Cocos Islands are listed, by exchange
+        "6237",  # islands in one zone, from here on: what is listed besides is no place further west
+        "624",
+        "6291",
+        "6292",
+        "734",  # area codes are of a region: that of Udmurtia is listed
+    }
+)
 
 
 class _Segment(NamedTuple):
@@ -172,30 +218,44 @@ def _place_numbers(db: DuckDBPyConnection, known: dict[Zones, int]) -> None:
 
 @cache
 def _segments() -> tuple[_Segment, ...]:
-    """Read the library's map; of several prefixes of a number the longest counts."""
+    """Read the library's map, as corrected; of several prefixes of a number the longest counts."""
     from phonenumbers.tzdata import TIMEZONE_DATA
 
-    longest = max(map(len, TIMEZONE_DATA))
+    told = _told()
+    longest = max(map(len, told))
     codes = frozenset(calling_codes())
     borders = {0}
-    for prefix in TIMEZONE_DATA:
+    for prefix in told:
         width = 10 ** (E164_MAX_DIGITS - len(prefix))
         borders |= {int(prefix) * width, (int(prefix) + 1) * width}
     segments = []
     for first in sorted(borders):
         beginnings = [str(first)[:length] for length in range(longest, 0, -1)]
         code = next((each for each in beginnings if each in codes), "")
-        here = next((_zones_of(each, code) for each in beginnings if each in TIMEZONE_DATA), None)
-        anywhere = _zones_of(code, code) if code in TIMEZONE_DATA else None
+        here = next((told[each] for each in beginnings if each in told), None)
+        anywhere = told[code] if code in TIMEZONE_DATA else None
         segments.append(_Segment(first, code, here, anywhere if anywhere != here else None))
     return tuple(segments)
 
 
-def _zones_of(prefix: str, code: str) -> Zones:
+def _told() -> dict[str, Zones]:
+    """By prefix: where those are who have no longer one."""
     from phonenumbers.tzdata import TIMEZONE_DATA
 
-    mended = _MENDED.get(code, {})
-    return tuple(sorted({*(mended.get(zone, zone) for zone in TIMEZONE_DATA[prefix]), *_MISSING.get(prefix, ())}))
+    codes = frozenset(calling_codes())
+    own: dict[str, set[str]] = {}
+    for prefix in {*TIMEZONE_DATA, *_MISSING}:
+        beginnings = [prefix[:length] for length in range(len(prefix), 0, -1)]
+        mended = _MENDED.get(next((each for each in beginnings if each in codes), ""), {})
+        listed = next((TIMEZONE_DATA[each] for each in beginnings if each in TIMEZONE_DATA), ())
+        missing = (zone for each in beginnings for zone in _MISSING.get(each, ()))
+        own[prefix] = {*(mended.get(zone, zone) for zone in listed), *missing}
+    told = {prefix: set(zones) for prefix, zones in own.items()}
+    for prefix, zones in own.items():
+        for beginning in (prefix[:length] for length in range(1, len(prefix))):
+            if beginning in told and beginning not in _COMPLETE:
+                told[beginning] |= zones
+    return {prefix: tuple(sorted(zones)) for prefix, zones in told.items()}
 
 
 # -- by a column ------------------------------------------------------------------------------------------------------
