@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +14,8 @@ from airflow_provider_graine.operators.graine import GraineCreateBatchOperator
 from airflow_provider_graine.operators.kataven import KatavenCreateCampaignOperator
 from airflow_provider_graine.operators.links import KatavenCallsLink
 from airflow_provider_graine.sandbox import Sandbox
-from tests.compat import AIRFLOW_VERSION
 from tests.task import Task
+from tests.ui.database import stored_task
 
 NUMBERS = [f"+9198765{number:05d}" for number in range(30)]
 NAME = "Canarina Calleedotter"
@@ -44,20 +43,8 @@ def call(task: Task, campaign_id: str, numbers: list[str] = NUMBERS) -> list[str
 @pytest.fixture
 def known_task() -> Iterator[None]:
     """The task instance of :class:`Task`, known to Airflow."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.session import create_session
-    from sqlalchemy import insert, text
-
-    row = {"dag_id": "calls", "run_id": "manual__2026-05-10", "task_id": "call_people", "map_index": -1}
-    identity = uuid.uuid4()
-    is_text = AIRFLOW_VERSION < (3, 2)
-    row |= {"id": str(identity) if is_text else identity, "state": "deferred", "pool": "default_pool", "pool_slots": 1}
-    with create_session() as session:
-        session.execute(text("PRAGMA foreign_keys=OFF"))
-        session.execute(insert(TaskInstance.__table__).values(row))
-    yield
-    with create_session() as session:
-        session.execute(TaskInstance.__table__.delete())
+    with stored_task("manual__2026-05-10", "call_people"):
+        yield
 
 
 def test_outcomes_retries_and_the_task_that_made_them(
@@ -178,10 +165,6 @@ def test_a_silent_service_holds_nobody_up(
 def test_kataven_campaigns_are_told_to_be_of_the_tasks_whose_hash_is_in_their_names(
     page: httpx.Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import insert, text
-
     monkeypatch.setenv("AIRFLOW_CONN_KATAVEN_DEFAULT", sandbox.kataven.connection_json())
     contacts = [{"phone_number": number, "callee_name": NAME} for number in NUMBERS]
     for task in (Task(map_index=4), Task(run_id="forgotten")):
@@ -190,25 +173,10 @@ def test_kataven_campaigns_are_told_to_be_of_the_tasks_whose_hash_is_in_their_na
                 task_id="call_people", name="Renewals", agent_id=AGENT, phone_number_id=NUMBER, contacts=contacts
             )
         )
-    row = {
-        "dag_run_id": 1,
-        "dag_id": "calls",
-        "run_id": "manual__2026-05-10",
-        "task_id": "call_people",
-        "map_index": 4,
-        "key": KatavenCallsLink.xcom_key,
-        "value": '"link"',
-    }
-    with create_session() as session:
-        session.execute(text("PRAGMA foreign_keys=OFF"))
-        session.execute(insert(XComModel.__table__).values(row))
-    try:
+    with stored_task("manual__2026-05-10", "call_people", map_index=4, xcoms={KatavenCallsLink.xcom_key: "link"}):
         told = ask(page, conn_id="kataven_default")
         of_task = {"dag_id": "calls", "run_id": "forgotten", "task_id": "call_people"}
         by_hash = ask(page, conn_id="kataven_default", **of_task)
-    finally:
-        with create_session() as session:
-            session.execute(XComModel.__table__.delete())
     assert [(part["name"], part["contacts"], part["status"]) for part in told["parts"]] == [
         ("Renewals", 30, "draft")
     ] * 2

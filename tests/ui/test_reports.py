@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,34 +15,27 @@ from airflow_provider_graine.operators.links import REPORT_KEY, GraineReportLink
 from airflow_provider_graine.ui.reports import BEGINNING, MOST_BYTES
 from tests.task import Task
 from tests.ui.conftest import Site
+from tests.ui.database import stored_task
 
+RUN = "manual__2026-05-10T09:00:00+00:00"
 REPORT = BEGINNING + b"\n<html><body><script>1</script>42 people</body></html>"
 
 
 @pytest.fixture
 def store(site: Site) -> Iterator[Callable[[Any], None]]:
     """Store what a task names as its report."""
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import insert, text
+    with ExitStack() as stored:
 
-    def put(value: Any) -> None:
-        row = {"dag_run_id": 1, "dag_id": "calls", "run_id": "manual__2026-05-10T09:00:00+00:00"}
-        row |= {"task_id": "report", "map_index": -1, "key": REPORT_KEY, "value": json.dumps(value)}
-        with create_session() as session:
-            session.execute(text("PRAGMA foreign_keys=OFF"))
-            session.execute(XComModel.__table__.delete())
-            session.execute(insert(XComModel.__table__).values(row))
+        def put(value: Any) -> None:
+            stored.enter_context(stored_task(RUN, "report", state="success", xcoms={REPORT_KEY: value}))
 
-    yield put
-    with create_session() as session:
-        session.execute(XComModel.__table__.delete())
+        yield put
 
 
 @pytest.fixture
 def address() -> str:
     """Where the link of the task leads."""
-    ti = Task(run_id="manual__2026-05-10T09:00:00+00:00", task_id="report").context()["ti"]
+    ti = Task(run_id=RUN, task_id="report").context()["ti"]
     return GraineReportLink().get_link(None, ti_key=ti)  # type: ignore[arg-type]
 
 
