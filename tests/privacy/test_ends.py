@@ -90,7 +90,7 @@ def test_tries_and_what_is_decided_about_them(world: World, way: str) -> None:
     use = CASES["GraineCreateBatchOperator"](world)
     policy = {"retry_policy": calls_retry_policy()} if AIRFLOW_VERSION >= (3, 3) else {}
     world.hostile.be(way)
-    notifier = CLASSES["GraineCallNotifier"](campaign_id="c", callee_conn_id="callee", delay=0.0)
+    notifier = CLASSES["GraineCallNotifier"](campaign_id="c", callee_conn_id="callee")
     assert world.airflow.run(use.make(on_failure_callback=notifier, retries=1, **policy), tries=2).state != "success"
     world.airflow.search.raise_for_leaks()
 
@@ -119,7 +119,7 @@ def test_a_person_who_is_phoned_about_a_failure(world: World) -> None:
 
     called = 0
     for way in (None, "HTTP 422", "HTTP 401", "no answer", "wrong types", "a redirect", "no HTTP"):
-        notifier = CASES["GraineCallNotifier"](world).make(delay=0.0, variables={"plan": "{{ run_id }}"})()
+        notifier = CASES["GraineCallNotifier"](world).make(variables={"plan": "{{ run_id }}"})()
         world.hostile.be(way)
         assert world.airflow.run(lambda n=notifier: Fails(task_id="call", on_failure_callback=n)).state == "failed"
         world.airflow.notify(notifier)
