@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LONGEST_VALUE: Final = 8 * 2**20  # characters; as long as a row of a table
 _ROWS_AT_A_TIME: Final = 500
 _ANY_BYTES: Final = "surrogateescape"  # what is not UTF-8 goes out as it came in
+_BOTH_ENDS: Final = "\r\n"
 
 
 def read_rows(blocks: Iterable[bytes]) -> tuple[CsvHeader | None, Iterator[list[str]]]:
@@ -41,21 +42,25 @@ def read_rows(blocks: Iterable[bytes]) -> tuple[CsvHeader | None, Iterator[list[
 
 def write_rows(rows: Iterable[Sequence[str]], like: CsvHeader) -> Iterator[bytes]:
     """
-    Write records as CSV: values in quotes where they need them.
+    Write records as CSV: values in quotes where they need them, as all do that have a line end of any kind in them.
 
     :param rows: the records, the header among them
     :param like: the header of the file they come from; its byte order mark, delimiter and line ends are kept
     """
-    text = io.StringIO(newline="")
-    write = csv.writer(text, delimiter=like.delimiter, lineterminator=like.line_end.decode()).writerows
+    records = _Records()
+    # Before Python 3.13 a carriage return or line feed is only quoted where it belongs to the end of a line. So here
+    # both do, and the file's own end takes their place record by record: in values they stay as they are.
+    write = csv.writer(records, delimiter=like.delimiter, lineterminator=_BOTH_ENDS).writerows
+    line_end = like.line_end.decode()
     rest = iter(rows)
     mark = like.mark
     while several := list(islice(rest, _ROWS_AT_A_TIME)):
         write(several)
-        yield mark + text.getvalue().encode(errors=_ANY_BYTES)
+        if line_end != _BOTH_ENDS:
+            records[:] = [record[: -len(_BOTH_ENDS)] + line_end for record in records]
+        yield mark + "".join(records).encode(errors=_ANY_BYTES)
         mark = b""
-        text.seek(0)
-        text.truncate()
+        records.clear()
 
 
 def _text(blocks: Iterable[bytes]) -> Iterator[str]:
@@ -74,8 +79,14 @@ def _records(reader: Iterator[list[str]]) -> Iterator[list[str]]:
             yield row
     raise LandingError(
         "A record of the results is no CSV: a quote stands where none can, or a value is longer than 8 MiB. "
-        "Nothing was landed."
+        "Their file was not landed."
     )
+
+
+class _Records(list[str]):
+    """Records as a file that is written: the csv module writes each of them at once."""
+
+    write = list.append
 
 
 class _Blocks(io.RawIOBase):

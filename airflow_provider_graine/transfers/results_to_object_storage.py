@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -160,7 +161,9 @@ class ResultsToObjectStorageOperator(TellsLineage):
             return []
         if self.merge:
             return [self._merged(ids, path)]
-        return [self._single(each, path) for each in ids]
+        suffix = f".{self._files.format}{'.gz' if self.compress else ''}"
+        with closing(self._files.land_each({each: path / f"{each}{suffix}" for each in ids})) as landed:
+            return [self._single(file, share) for file, share in landed]
 
     def _ensure_arguments(self) -> None:
         choices = {
@@ -224,10 +227,8 @@ class ResultsToObjectStorageOperator(TellsLineage):
             key = read_key(BaseHook.get_connection(self.redact_conn_id).password)
         return Redaction(fields, key, self._redacted_within) if fields else None
 
-    def _single(self, id: str, folder: ObjectStoragePath) -> dict[str, Any]:
-        suffix = ".gz" if self.compress else ""
-        file, (share,) = self._files.land([id], folder / f"{id}.{self._files.format}{suffix}")
-        self._tell(file, share.rows, f"{self.noun} {id}")
+    def _single(self, file: LandedFile, share: Share) -> dict[str, Any]:
+        self._tell(file, share.rows, f"{self.noun} {share.id}")
         return {**self._share(share), **self._entry(file)}
 
     def _merged(self, ids: list[str], target: ObjectStoragePath) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import io
 import json
+import time
 from typing import Any
 
 import pytest
@@ -72,21 +73,108 @@ def test_json_lines_keep_nothing_of_what_is_redacted(rows: list[dict[str, Any]],
 
 
 @settings(max_examples=80)
-@given(rows=rows_with(SECRET), size=st.integers(1, 60))
-def test_csv_keeps_nothing_of_what_is_redacted(rows: list[dict[str, Any]], size: int) -> None:
+@given(rows=rows_with(SECRET), size=st.integers(1, 60), line_end=st.sampled_from(["\r\n", "\n"]))
+def test_csv_keeps_nothing_of_what_is_redacted(rows: list[dict[str, Any]], size: int, line_end: str) -> None:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["id", "Phone_Number", "callee_name", "call_variables", "transcript"])
+    writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    writer.writerow(["id", "Phone_Number", "callee_name", "call_variables", "note", "transcript"])
     for row in rows:
         name, variables = row["phone_number"], json.dumps(row["call_variables"])
-        writer.writerow([row["id"], row["phone_number"], name, variables, name])
+        writer.writerow([row["id"], row["phone_number"], name, variables, note_of(row), name])
     left = b"".join(REDACTION.csv(cut(text.getvalue().encode(), size))).decode()
 
     assert "§" not in left
     assert "\\u00a7" not in left
     header, *after = csv.reader(io.StringIO(left, newline=""))
-    assert header == ["id", "Phone_Number", "call_variables"]
-    assert [row[:2] for row in after] == [[str(row["id"]), hashed(row["phone_number"])] for row in rows]
+    assert header == ["id", "Phone_Number", "call_variables", "note"]
+    assert [[*row[:2], row[3]] for row in after] == [
+        [str(row["id"]), hashed(row["phone_number"]), note_of(row)] for row in rows
+    ]
+
+
+def note_of(row: dict[str, Any]) -> str:
+    return row["note"] if isinstance(row["note"], str) else ""
+
+
+def test_a_lone_carriage_return_begins_no_row() -> None:
+    content = b'note,phone_number,more\n"hi\rthere",z,"a\r\nb"\nc,d,"e\nf"\n'
+    left = b"".join(Redaction({"phone_number": "drop"}).csv([content]))
+    assert left == b'note,more\n"hi\rthere","a\r\nb"\nc,"e\nf"\n'
+
+
+SPOKEN = "Zebulon"
+#: Objects and lists as JSON does not have them.
+NESTED: list[str] = [
+    str({"phone_number": SPOKEN}),
+    f"{{'call': [{{'Phone_Number' : '{SPOKEN}'}}]}}",
+    str([{"n": 1, "phone_number": SPOKEN}]),
+    str([("phone_number", SPOKEN)]),
+    f'{{"phone_number":"{SPOKEN}',
+    f'{{"phone_number":"{SPOKEN}"}} and text behind it',
+    f'{{"n": 1}}\n{{"phone_number":"{SPOKEN}"}}',
+    f'[1, {{"phone_number":\xa0"{SPOKEN}"}}]',
+    rf'{{"phone\u005fnumber":"{SPOKEN}',
+    rf'"{{\"phone_number\":\"{SPOKEN}',
+    f'\'{{"phone_number":"{SPOKEN}"}}\'',
+    f'\xa0\ufeff {{\u201cphone_number\u201d: "{SPOKEN}"}}',
+    f"{{phone_number: {SPOKEN}}}",
+    f'[{{phone_number,"{SPOKEN}"}}]',
+    f"[phone_number={SPOKEN}]",
+    "[" * 100_000 + f'{{"phone_number":"{SPOKEN}"}}' + "]" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", NESTED, ids=lambda text: ascii(text[:30]))
+def test_what_only_begins_like_json_is_refused_if_it_has_a_name(text: str) -> None:
+    content = io.StringIO(newline="")
+    csv.writer(content).writerows([["phone_number", "id", "vars"], ["+1", "2", text], ["+1", "2", json.dumps([text])]])
+    both = content.getvalue().encode().split(b"\r\n+1,2,")
+    for rows in (both[:2], both[::2]):
+        with pytest.raises(LandingError, match=r"column 3|a field") as caught:
+            list(Redaction({"phone_number": "drop"}).csv([b"\r\n+1,2,".join(rows)]))
+        assert "'phone_number'" in str(caught.value)
+        assert SPOKEN not in str(caught.value)
+        assert caught.value.__context__ is None
+    line = json.dumps({"phone_number": "+1", "vars": {"of": [text]}}).encode()
+    with pytest.raises(LandingError, match="'phone_number'"):
+        list(Redaction({"phone_number": "drop"}).json_lines([line]))
+    assert b"".join(Redaction({"phone_number": "drop", "vars": "drop"}).csv([content.getvalue().encode()]))
+    assert b"".join(Redaction({"phone_number": "drop", "vars": "drop"}).json_lines([line])) == b"{}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f'{{"x":{{"phone_number":"{SPOKEN}"}},"x":5}}', '{"x":5}'),
+        (f'[{{"phone_number":"{SPOKEN}","n":1,"phone_number":"{SPOKEN}"}}]', '[{"n":1}]'),
+        (f'\xa0\ufeff{{"phone_number":"{SPOKEN}","n":1}}\u200b', '{"n":1}'),
+        (f'\udca0{{"phone_number":"{SPOKEN}","n":1}}', '{"n":1}'),
+        ("\xa0\ufeff{}", "\xa0\ufeff{}"),
+        ("[agent] hello {n}", "[agent] hello {n}"),
+        ("[agent] my phone_number is below", "[agent] my phone_number is below"),
+        ('"phone_number" she said', '"phone_number" she said'),
+        ("{'n': 1}", "{'n': 1}"),
+        ("see {'n': 1", "see {'n': 1"),
+    ],
+    ids=ascii,
+)
+def test_what_is_nearly_json_is_redacted_or_stays_to_the_letter(text: str, left: str) -> None:
+    content = io.StringIO(newline="")
+    csv.writer(content).writerows([["phone_number", "vars"], ["+1", text]])
+    found = b"".join(Redaction({"phone_number": "drop"}).csv([content.getvalue().encode(errors="surrogateescape")]))
+    (_, (after,)) = csv.reader(io.StringIO(found.decode(), newline=""))
+    assert after == left
+    line = json.dumps({"phone_number": "+1", "vars": text}).encode()
+    (after_line,) = b"".join(Redaction({"phone_number": "drop"}).json_lines([line])).splitlines()
+    assert json.loads(after_line) == {"vars": left}
+
+
+def test_long_texts_that_are_nearly_json_take_no_time() -> None:
+    for long in ("{" + "\\" * 2**20, "[" * 2**20, " " * 2**20 + "a", '"' * 2**20 + "x", "{" * 2**20):
+        line = json.dumps({"phone_number": "+1", "vars": long}).encode()
+        started = time.process_time()
+        assert len(b"".join(Redaction({"phone_number": "drop"}).json_lines([line]))) >= 2**20
+        assert time.process_time() - started < 20, "hours, if each began anew"
 
 
 def test_what_is_not_redacted_stays_as_it_was() -> None:

@@ -155,6 +155,27 @@ def test_a_misspelt_name_lands_nothing(sandbox: Sandbox, batch_ids: list[str], t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("kind", ["csv", "contacts"])
+def test_a_field_that_only_some_have_is_no_misspelt_one(
+    sandbox: Sandbox, hook: GraineHook, campaign_id: str, tmp_path: Path, merge: bool, kind: Any
+) -> None:
+    someone = {"phone_number": "+919876500001", "call_variables": {"callee_name": "Asha"}}
+    with_it = {"phone_number": "+919876500002", "call_variables": {"callee_name": "Ravi", "email": "ravi@example.com"}}
+    ids = [hook.create_batch(campaign_id=campaign_id, contacts=[each]).batch_id for each in (someone, with_it, someone)]
+    sandbox.run_until_idle()
+    target = tmp_path / "out" / "all" if merge else tmp_path / "out"
+    land(batch_ids=ids, path=target.as_uri(), kind=kind, redact=["email"], merge=merge)
+    files = list((tmp_path / "out").iterdir())
+    assert len(files) == (1 if merge else 3)
+    text = "".join(file.read_text() for file in files)
+    assert "Ravi" in text
+    assert "example.com" not in text
+    with pytest.raises(ConfigurationError, match=r"'emial'.*Nothing was landed"):
+        land(batch_ids=ids, path=(tmp_path / "no" / "all").as_uri(), kind=kind, redact=["emial"], merge=merge)
+    assert not (tmp_path / "no").exists() or not list((tmp_path / "no").rglob("*.*"))
+
+
 def test_contacts_that_were_never_called_have_nothing_of_a_call(
     sandbox: Sandbox, hook: GraineHook, campaign_id: str, tmp_path: Path
 ) -> None:
