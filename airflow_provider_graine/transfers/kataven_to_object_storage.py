@@ -38,7 +38,7 @@ class KatavenToObjectStorageOperator(ResultsToObjectStorageOperator):
     :param if_incomplete: what to do about contacts that are missing after three readings: ``"fail"`` (default), or
         ``"warn"`` and land the others
     :param compress: ``"gzip"`` or ``None`` (default); Parquet is always compressed (zstd)
-    :param escape_formulas: CSV: whether values that a spreadsheet could take for formulas get an apostrophe in front,
+    :param escape_formulas: CSV: whether what a spreadsheet could take for a formula gets an apostrophe in front,
         phone numbers with their ``+`` among them; default no
     :param redact: fields that must not be in the files (templated): a list of those to leave out, or a mapping to
         ``"drop"`` or ``"hash"``. A name stands for columns and for fields of nested values. What is hashed has the
