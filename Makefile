@@ -46,7 +46,7 @@ test-privacy: $(VENV)/.dev-ready ## Mark people and secrets, run every class in 
 
 test-real: $(VENV)/.dev-ready ## Run the tests on a real PostgreSQL and a real S3 server, started by the tests
 	$(SAY) "Tests on a real PostgreSQL and a real S3 server"
-	@$(BIN)/python -m pytest -m real $(ARGS)
+	@$(BIN)/python -m pytest -m real -n 2 --dist loadfile $(ARGS)
 
 e2e: $(VENV)/.dev-ready ## Run the tests on a real Airflow (scheduler, triggerer, API server), started by the tests
 	$(SAY) "Tests on a real Airflow"
